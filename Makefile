@@ -1,0 +1,66 @@
+# Every target does all of its own set-up; what is there already is reused without network.
+
+PREFIX ?= $(HOME)/.local
+CARGO ?= cargo
+BINARIES := runner server trainer
+
+.DEFAULT_GOAL := help
+.PHONY: help table4 build test test-long lint install uninstall golden \
+        prerequisites libtorch fashion-mnist test-tools clean distclean
+.SUFFIXES:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+table4: build fashion-mnist ## Table 4 of the paper in the quick profile: set up, build, train, print
+	@target/release/runner reproduce table4
+
+build: prerequisites libtorch ## all programs, optimised, into target/release/
+	@$(CARGO) build --release --workspace
+
+# ---- tests
+
+test: prerequisites libtorch fashion-mnist test-tools ## every test but the long ones (what CI runs)
+	@scripts/run-tests
+
+test-long: prerequisites libtorch fashion-mnist test-tools ## the rest: tests marked #[ignore = "long: ..."]
+	@scripts/run-tests --long
+
+accept-%: build fashion-mnist ## accept-N: the acceptance lines of issue N, one by one
+	@scripts/accept/$*
+
+lint: prerequisites libtorch ## formatting and clippy, warnings are errors
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+golden: ## train the golden loss traces again in PyTorch (makes its own Python environment)
+	@bench/peers/setup
+	@.venv-peers/bin/python bench/peers/pytorch_golden.py
+
+# ---- installation
+
+install: build fashion-mnist ## programs, libtorch and Fashion-MNIST under PREFIX (default ~/.local)
+	@scripts/install "$(DESTDIR)$(PREFIX)"
+
+uninstall: ## remove what `make install` put under PREFIX
+	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
+
+# ---- set-up, each idempotent
+
+prerequisites:
+	@scripts/check-prerequisites
+
+libtorch: prerequisites
+	@scripts/setup-libtorch
+
+fashion-mnist: prerequisites
+	@scripts/setup-fashion-mnist
+
+test-tools: prerequisites
+	@scripts/setup-test-tools
+
+clean: ## remove what the compiler made
+	@$(CARGO) clean
+
+distclean: clean ## also remove libtorch, Fashion-MNIST and the tools set up here (never results/)
+	@rm -rf .libtorch .libtorch.lock .libtorch.tmp.* .data .tools .venv-peers
