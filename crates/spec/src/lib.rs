@@ -3,7 +3,7 @@
 //! | question | module |
 //! |---|---|
 //! | what does an experiment file say? | [`experiment`] |
-//! | which hyperparameters does a cell train with, and why? | [`settle`], [`recipe`] |
+//! | which hyperparameters does a cell train with, and why? | [`settle`], [`recipe`], [`keys`] |
 //! | what does one refinement change? | [`refinement`] |
 //! | which runs does that make, and what are they called? | [`plan`], [`runkey`] |
 //! | what do trainer and runner say to each other? | [`protocol`] |
@@ -14,10 +14,12 @@
 //! Architecture invariant: this crate does no I/O, knows no clock and no async.
 #![warn(missing_docs)]
 
+pub mod builtin;
 pub mod dataset;
 pub mod error;
 pub mod experiment;
 pub mod home;
+pub mod keys;
 pub mod metric;
 pub mod model;
 pub mod plan;

@@ -1,5 +1,11 @@
 //! From an experiment to its cells and runs.
 
+mod build;
+#[cfg(test)]
+mod tests;
+
+pub use build::{build, explain, profile_in_force};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
