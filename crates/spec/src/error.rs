@@ -16,7 +16,11 @@ pub struct SpecError {
 impl SpecError {
     /// An error without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        SpecError { file: None, at: None, message: message.into() }
+        SpecError {
+            file: None,
+            at: None,
+            message: message.into(),
+        }
     }
 
     /// At a byte offset of `text`.
@@ -55,10 +59,17 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Str
     let known: Vec<&str> = known.into_iter().collect();
     let best = known
         .iter()
-        .map(|k| (strsim::damerau_levenshtein(&given.to_lowercase(), &k.to_lowercase()), *k))
+        .map(|k| {
+            (
+                strsim::damerau_levenshtein(&given.to_lowercase(), &k.to_lowercase()),
+                *k,
+            )
+        })
         .min();
     match best {
-        Some((distance, name)) if distance <= 1 + given.len() / 3 => format!("did you mean \"{name}\"?"),
+        Some((distance, name)) if distance <= 1 + given.len() / 3 => {
+            format!("did you mean \"{name}\"?")
+        }
         _ => format!("known: {}", known.join(", ")),
     }
 }

@@ -72,7 +72,12 @@ impl RunDir {
     }
     /// Number in an event file's name.
     pub fn attempt_number(file_name: &str) -> Option<u32> {
-        file_name.strip_prefix("attempt-")?.strip_suffix(".jsonl")?.parse().ok().filter(|n| *n > 0)
+        file_name
+            .strip_prefix("attempt-")?
+            .strip_suffix(".jsonl")?
+            .parse()
+            .ok()
+            .filter(|n| *n > 0)
     }
     /// Checkpoints `N-last.safetensors`, `N-best.safetensors`.
     pub fn checkpoints(&self) -> PathBuf {

@@ -68,14 +68,22 @@ pub struct Key {
 }
 
 const fn k(path: &'static str, kind: Kind, default: Default) -> Key {
-    Key { path, kind, default }
+    Key {
+        path,
+        kind,
+        default,
+    }
 }
 
 use self::Default::{Absent, Derived, Is};
 
 /// All keys, in the order in which people read a recipe.
 pub const KEYS: &[Key] = &[
-    k("task", Kind::Word(&["classify", "detect", "segment"]), Is("\"classify\"")),
+    k(
+        "task",
+        Kind::Word(&["classify", "detect", "segment"]),
+        Is("\"classify\""),
+    ),
     k("model", Kind::Model, Is("\"resnet50\"")),
     k("depths", Kind::Ints, Derived),
     k("width", Kind::Positive(8.0), Is("1.0")),
@@ -89,7 +97,11 @@ pub const KEYS: &[Key] = &[
     k("clip", Kind::NumberOrNone, Absent),
     k("replicas", Kind::Int(1), Is("8")),
     k("augment.crop_area", Kind::Range(1.0), Is("[0.08, 1.0]")),
-    k("augment.crop_ratio", Kind::Range(100.0), Is("[0.75, 1.3333]")),
+    k(
+        "augment.crop_ratio",
+        Kind::Range(100.0),
+        Is("[0.75, 1.3333]"),
+    ),
     k("augment.flip", Kind::Number(0.0, 1.0), Is("0.5")),
     k("augment.hue", Kind::Number(0.0, 1.0), Derived),
     k("augment.saturation", Kind::Number(0.0, 1.0), Is("0.4")),
@@ -99,12 +111,24 @@ pub const KEYS: &[Key] = &[
     k("augment.antialias", Kind::Bool, Is("false")),
     k("augment.resize_short", Kind::Int(8), Derived),
     k("init", Kind::Init, Derived),
-    k("variant", Kind::Word(&["paper", "gluoncv"]), Is("\"paper\"")),
+    k(
+        "variant",
+        Kind::Word(&["paper", "gluoncv"]),
+        Is("\"paper\""),
+    ),
     k("lr", Kind::Positive(1e3), Is("0.1")),
-    k("lr_scaling", Kind::Word(&["none", "linear"]), Is("\"none\"")),
+    k(
+        "lr_scaling",
+        Kind::Word(&["none", "linear"]),
+        Is("\"none\""),
+    ),
     k("warmup_epochs", Kind::Number(0.0, 1e6), Is("0.0")),
     k("warmup_from", Kind::Number(0.0, 1.0), Is("0.0")),
-    k("schedule", Kind::Schedule, Is("{ kind = \"step\", milestones = [30.0, 60.0, 90.0], gamma = 0.1 }")),
+    k(
+        "schedule",
+        Kind::Schedule,
+        Is("{ kind = \"step\", milestones = [30.0, 60.0, 90.0], gamma = 0.1 }"),
+    ),
     k("momentum", Kind::Number(0.0, 1.0), Is("0.9")),
     k("nesterov", Kind::Bool, Is("true")),
     k("weight_decay", Kind::Number(0.0, 1.0), Is("1e-4")),
@@ -117,7 +141,11 @@ pub const KEYS: &[Key] = &[
     k("distill.temperature", Kind::Positive(1e4), Is("20.0")),
     k("distill.soft_weight", Kind::Number(0.0, 1e3), Derived),
     k("distill.hard_weight", Kind::Number(0.0, 1e3), Derived),
-    k("precision", Kind::Word(&["fp32", "fp16", "bf16", "mixed", "fp64"]), Is("\"fp32\"")),
+    k(
+        "precision",
+        Kind::Word(&["fp32", "fp16", "bf16", "mixed", "fp64"]),
+        Is("\"fp32\""),
+    ),
     k("loss_scale", Kind::LossScale, Is("1024.0")),
     k("max_corrupt", Kind::Int(0), Is("0")),
 ];
@@ -132,7 +160,10 @@ pub fn find(path: &str) -> Option<&'static Key> {
 
 /// What is wrong with that path, and the nearest one.
 pub fn unknown(path: &str) -> String {
-    format!("unknown recipe key \"{path}\"; {}", nearest(path, KEYS.iter().map(|k| k.path)))
+    format!(
+        "unknown recipe key \"{path}\"; {}",
+        nearest(path, KEYS.iter().map(|k| k.path))
+    )
 }
 
 impl Key {
@@ -151,15 +182,22 @@ impl Key {
         match self.kind {
             Kind::Word(words) => match value.as_str() {
                 Some(word) if words.contains(&word) => keep(value),
-                Some(word) => Err(format!("{path} = \"{word}\": {}", nearest(word, words.iter().copied()))),
+                Some(word) => Err(format!(
+                    "{path} = \"{word}\": {}",
+                    nearest(word, words.iter().copied())
+                )),
                 None => wrong(&format!("one of {}", quoted(words))),
             },
             Kind::Model => match value.as_str() {
-                Some(name) => model::find(name).map_err(|e| e.message).and_then(|_| keep(value)),
+                Some(name) => model::find(name)
+                    .map_err(|e| e.message)
+                    .and_then(|_| keep(value)),
                 None => wrong("the name of a model (runner list --models)"),
             },
             Kind::Dataset => match value.as_str() {
-                Some("") | None => wrong("the name of a dataset (runner list --datasets) or tensors:FILE.safetensors"),
+                Some("") | None => wrong(
+                    "the name of a dataset (runner list --datasets) or tensors:FILE.safetensors",
+                ),
                 Some(_) => keep(value),
             },
             Kind::Int(least) => match value.as_integer() {
@@ -194,16 +232,28 @@ impl Key {
                 _ => wrong("the path of a file"),
             },
             Kind::Range(most) => {
-                let pair: Option<Vec<f64>> = value.as_array().and_then(|a| a.iter().map(number).collect());
+                let pair: Option<Vec<f64>> = value
+                    .as_array()
+                    .and_then(|a| a.iter().map(number).collect());
                 match pair.as_deref() {
                     Some([low, high]) if 0.0 < *low && low <= high && *high <= most => {
-                        Ok(Some(Value::Array(vec![Value::Float(*low), Value::Float(*high)])))
+                        Ok(Some(Value::Array(vec![
+                            Value::Float(*low),
+                            Value::Float(*high),
+                        ])))
                     }
-                    _ => wrong(&format!("two numbers [low, high] with 0 < low <= high <= {most}")),
+                    _ => wrong(&format!(
+                        "two numbers [low, high] with 0 < low <= high <= {most}"
+                    )),
                 }
             }
             Kind::Ints => match value.as_array() {
-                Some(a) if !a.is_empty() && a.iter().all(|v| v.as_integer().is_some_and(|n| n >= 1)) => keep(value),
+                Some(a)
+                    if !a.is_empty()
+                        && a.iter().all(|v| v.as_integer().is_some_and(|n| n >= 1)) =>
+                {
+                    keep(value)
+                }
                 _ => wrong("a list of whole numbers of at least 1, for example [3, 4, 6, 3]"),
             },
             Kind::Schedule => {
@@ -223,7 +273,10 @@ impl Key {
             }
             Kind::Init => match as_type::<Init>(value) {
                 Ok(_) => keep(value),
-                Err(_) => Err(format!("{path} = {}: must be \"xavier\", \"msra\", a file, {SOURCE_FORM}", shown(value))),
+                Err(_) => Err(format!(
+                    "{path} = {}: must be \"xavier\", \"msra\", a file, {SOURCE_FORM}",
+                    shown(value)
+                )),
             },
             Kind::Source => match as_type::<Source>(value) {
                 Ok(_) => keep(value),
@@ -246,7 +299,10 @@ fn keep(value: &Value) -> Result<Option<Value>, String> {
 }
 
 fn as_type<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    value.clone().try_into().map_err(|e: toml::de::Error| e.message().to_owned())
+    value
+        .clone()
+        .try_into()
+        .map_err(|e: toml::de::Error| e.message().to_owned())
 }
 
 /// A number, whole or not.
@@ -272,7 +328,10 @@ fn floats(value: &Value) -> Value {
 pub fn shown(value: &Value) -> String {
     match value {
         Value::Table(t) => {
-            let inside: Vec<String> = t.iter().map(|(k, v)| format!("{k} = {}", shown(v))).collect();
+            let inside: Vec<String> = t
+                .iter()
+                .map(|(k, v)| format!("{k} = {}", shown(v)))
+                .collect();
             format!("{{ {} }}", inside.join(", "))
         }
         Value::Array(a) => format!("[{}]", a.iter().map(shown).collect::<Vec<_>>().join(", ")),
@@ -283,7 +342,11 @@ pub fn shown(value: &Value) -> String {
 }
 
 fn quoted(words: &[&str]) -> String {
-    words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|w| format!("\"{w}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Nearest catalogue name of an unknown dataset, for error messages.

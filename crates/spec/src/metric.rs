@@ -33,8 +33,20 @@ impl Metric {
     }
 }
 
-const fn m(name: &'static str, title: &'static str, unit: &'static str, digits: usize, direction: Direction) -> Metric {
-    Metric { name, title, unit, digits, direction }
+const fn m(
+    name: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    digits: usize,
+    direction: Direction,
+) -> Metric {
+    Metric {
+        name,
+        title,
+        unit,
+        digits,
+        direction,
+    }
 }
 
 /// All metrics.
@@ -46,19 +58,61 @@ pub const METRICS: &[Metric] = &[
     m("val/top5", "Top-5", "%", 2, Direction::Higher),
     m("test/top1", "Test top-1", "%", 2, Direction::Higher),
     m("test/top5", "Test top-5", "%", 2, Direction::Higher),
-    m("time/epoch_min", "Time per epoch", "min", 1, Direction::Lower),
-    m("speed/images_per_s", "Throughput", "images/s", 0, Direction::Higher),
+    m(
+        "time/epoch_min",
+        "Time per epoch",
+        "min",
+        1,
+        Direction::Lower,
+    ),
+    m(
+        "speed/images_per_s",
+        "Throughput",
+        "images/s",
+        0,
+        Direction::Higher,
+    ),
     m("model/params", "Parameters", "", 0, Direction::None),
     m("model/macs", "MACs", "", 0, Direction::Lower),
     m("val/map07", "mAP (11-point)", "%", 2, Direction::Higher),
     m("val/map_area", "mAP (area)", "%", 2, Direction::Higher),
     m("val/pixacc", "PixAcc", "%", 2, Direction::Higher),
     m("val/miou", "mIoU", "%", 2, Direction::Higher),
-    m("val/pixacc_ms", "PixAcc (multi-scale)", "%", 2, Direction::Higher),
-    m("val/miou_ms", "mIoU (multi-scale)", "%", 2, Direction::Higher),
-    m("backbone/val/top1", "Backbone top-1", "%", 2, Direction::Higher),
-    m("system/images_per_s", "Images per second while training", "images/s", 0, Direction::None),
-    m("system/rss_bytes", "Resident memory", "bytes", 0, Direction::None),
+    m(
+        "val/pixacc_ms",
+        "PixAcc (multi-scale)",
+        "%",
+        2,
+        Direction::Higher,
+    ),
+    m(
+        "val/miou_ms",
+        "mIoU (multi-scale)",
+        "%",
+        2,
+        Direction::Higher,
+    ),
+    m(
+        "backbone/val/top1",
+        "Backbone top-1",
+        "%",
+        2,
+        Direction::Higher,
+    ),
+    m(
+        "system/images_per_s",
+        "Images per second while training",
+        "images/s",
+        0,
+        Direction::None,
+    ),
+    m(
+        "system/rss_bytes",
+        "Resident memory",
+        "bytes",
+        0,
+        Direction::None,
+    ),
 ];
 
 /// The metric of that name.

@@ -233,7 +233,9 @@ impl<'de> Deserialize<'de> for Num {
                 "NaN" => Ok(Num(f64::NAN)),
                 "Infinity" => Ok(Num(f64::INFINITY)),
                 "-Infinity" => Ok(Num(f64::NEG_INFINITY)),
-                other => Err(serde::de::Error::custom(format!("{other:?} is not a number"))),
+                other => Err(serde::de::Error::custom(format!(
+                    "{other:?} is not a number"
+                ))),
             },
         }
     }

@@ -35,7 +35,10 @@ pub struct Parameters<'a> {
 
 impl Parameters<'_> {
     fn get(&self, name: &str) -> Value {
-        self.values.get(name).cloned().unwrap_or(Value::Boolean(false))
+        self.values
+            .get(name)
+            .cloned()
+            .unwrap_or(Value::Boolean(false))
     }
 }
 
@@ -77,7 +80,8 @@ pub const REFINEMENTS: &[Refinement] = &[
         parameters: &[],
         excludes: &[],
         inapplicable: |model| {
-            (!model.residual).then_some("it has no residual branches whose last BN could start at zero")
+            (!model.residual)
+                .then_some("it has no residual branches whose last BN could start at zero")
         },
         sets: |_| vec![("zero_gamma", Value::Boolean(true))],
     },
@@ -99,7 +103,12 @@ pub const REFINEMENTS: &[Refinement] = &[
         parameters: &[("loss_scale", "1024.0")],
         excludes: &[],
         inapplicable: always,
-        sets: |p| vec![("precision", word("fp16")), ("loss_scale", p.get("loss_scale"))],
+        sets: |p| {
+            vec![
+                ("precision", word("fp16")),
+                ("loss_scale", p.get("loss_scale")),
+            ]
+        },
     },
 ];
 
@@ -111,7 +120,11 @@ pub fn find(id: &str) -> Option<&'static Refinement> {
 impl Refinement {
     /// Default parameters.
     pub fn defaults(&self) -> toml::Table {
-        let text: String = self.parameters.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        let text: String = self
+            .parameters
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}\n"))
+            .collect();
         text.parse().unwrap_or_default()
     }
 
@@ -120,7 +133,10 @@ impl Refinement {
         let known = self.defaults();
         if !known.contains_key(name) {
             return Err(if self.parameters.is_empty() {
-                format!("refinement \"{}\" has no parameters, so not \"{name}\"", self.id)
+                format!(
+                    "refinement \"{}\" has no parameters, so not \"{name}\"",
+                    self.id
+                )
             } else {
                 format!(
                     "refinement \"{}\" has no parameter \"{name}\"; {}",
@@ -133,9 +149,14 @@ impl Refinement {
         let mut values = known;
         values.insert(name.to_owned(), value.clone());
         let model = &crate::model::MODELS[0];
-        for (path, value) in (self.sets)(&Parameters { values: &values, model }) {
+        for (path, value) in (self.sets)(&Parameters {
+            values: &values,
+            model,
+        }) {
             if let Some(key) = crate::keys::find(path) {
-                key.check(&value).map_err(|e| format!("refinement \"{}\", parameter \"{name}\": {e}", self.id))?;
+                key.check(&value).map_err(|e| {
+                    format!("refinement \"{}\", parameter \"{name}\": {e}", self.id)
+                })?;
             }
         }
         Ok(())
@@ -145,7 +166,12 @@ impl Refinement {
     pub fn sets_epochs(&self) -> bool {
         let values = self.defaults();
         let model = &crate::model::MODELS[0];
-        (self.sets)(&Parameters { values: &values, model }).iter().any(|(path, _)| *path == "epochs")
+        (self.sets)(&Parameters {
+            values: &values,
+            model,
+        })
+        .iter()
+        .any(|(path, _)| *path == "epochs")
     }
 }
 
@@ -156,12 +182,22 @@ mod tests {
     #[test]
     fn every_default_parameter_is_valid_and_every_key_exists() {
         for refinement in REFINEMENTS {
-            assert_eq!(refinement.defaults().len(), refinement.parameters.len(), "{}", refinement.id);
+            assert_eq!(
+                refinement.defaults().len(),
+                refinement.parameters.len(),
+                "{}",
+                refinement.id
+            );
             for (name, value) in refinement.defaults() {
-                refinement.check_parameter(&name, &value).expect("default parameter");
+                refinement
+                    .check_parameter(&name, &value)
+                    .expect("default parameter");
             }
             let values = refinement.defaults();
-            for (path, value) in (refinement.sets)(&Parameters { values: &values, model: &crate::model::MODELS[0] }) {
+            for (path, value) in (refinement.sets)(&Parameters {
+                values: &values,
+                model: &crate::model::MODELS[0],
+            }) {
                 let key = crate::keys::find(path).expect("a key of the recipe");
                 key.check(&value).expect("a valid value");
             }
@@ -171,9 +207,23 @@ mod tests {
     #[test]
     fn unknown_parameters_and_values_out_of_range_are_named() {
         let warmup = find("warmup").expect("in the catalogue");
-        assert!(warmup.check_parameter("epoch", &Value::Integer(1)).unwrap_err().contains("did you mean \"epochs\""));
-        assert!(warmup.check_parameter("epochs", &Value::Integer(-1)).unwrap_err().contains("warmup_epochs"));
+        assert!(
+            warmup
+                .check_parameter("epoch", &Value::Integer(1))
+                .unwrap_err()
+                .contains("did you mean \"epochs\"")
+        );
+        assert!(
+            warmup
+                .check_parameter("epochs", &Value::Integer(-1))
+                .unwrap_err()
+                .contains("warmup_epochs")
+        );
         let zero = find("zero-gamma").expect("in the catalogue");
-        assert!(zero.check_parameter("x", &Value::Integer(1)).unwrap_err().contains("no parameters"));
+        assert!(
+            zero.check_parameter("x", &Value::Integer(1))
+                .unwrap_err()
+                .contains("no parameters")
+        );
     }
 }

@@ -44,9 +44,17 @@ impl RunState {
 
     /// The state of that word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::New, Self::Blocked, Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Cancelled]
-            .into_iter()
-            .find(|s| s.word() == word)
+        [
+            Self::New,
+            Self::Blocked,
+            Self::Queued,
+            Self::Running,
+            Self::Done,
+            Self::Failed,
+            Self::Cancelled,
+        ]
+        .into_iter()
+        .find(|s| s.word() == word)
     }
 }
 

@@ -12,8 +12,11 @@ pub struct RunKey(String);
 impl RunKey {
     /// Parses a full key.
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
-            .then(|| RunKey(text.to_owned()))
+        (text.len() == 64
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+        .then(|| RunKey(text.to_owned()))
     }
     /// All 64 digits.
     pub fn as_str(&self) -> &str {
@@ -34,13 +37,19 @@ impl fmt::Display for RunKey {
 impl<'de> Deserialize<'de> for RunKey {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        RunKey::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a run key (64 hex digits)")))
+        RunKey::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!("{text:?} is not a run key (64 hex digits)"))
+        })
     }
 }
 
 /// BLAKE3 of canonical JSON: objects sorted by key, no white space, numbers in their shortest form.
 pub fn of_json(value: &serde_json::Value) -> RunKey {
-    RunKey(blake3::hash(canonical(value).as_bytes()).to_hex().to_string())
+    RunKey(
+        blake3::hash(canonical(value).as_bytes())
+            .to_hex()
+            .to_string(),
+    )
 }
 
 /// Canonical JSON text: objects sorted by key, no white space, and every number that is a whole
@@ -79,7 +88,9 @@ fn write(value: &serde_json::Value, out: &mut String) {
             out.push(']');
         }
         Value::Number(n) => match n.as_f64() {
-            Some(x) if x.fract() == 0.0 && x.abs() < 9.0e15 => out.push_str(&format!("{:.0}", x + 0.0)),
+            Some(x) if x.fract() == 0.0 && x.abs() < 9.0e15 => {
+                out.push_str(&format!("{:.0}", x + 0.0))
+            }
             _ => out.push_str(&n.to_string()),
         },
         other => out.push_str(&other.to_string()),
@@ -93,7 +104,10 @@ mod tests {
 
     #[test]
     fn whole_numbers_have_one_form() {
-        assert_eq!(canonical(&json!({"b": 256.0, "a": [1, 0.1, -0.0]})), r#"{"a":[1,0.1,0],"b":256}"#);
+        assert_eq!(
+            canonical(&json!({"b": 256.0, "a": [1, 0.1, -0.0]})),
+            r#"{"a":[1,0.1,0],"b":256}"#
+        );
         assert_eq!(of_json(&json!({"a": 1})), of_json(&json!({"a": 1.0})));
         assert_ne!(of_json(&json!({"a": 1})), of_json(&json!({"a": 1.5})));
     }

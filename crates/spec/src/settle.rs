@@ -49,10 +49,20 @@ struct Layer {
 struct Draft(BTreeMap<&'static str, Vec<Layer>>);
 
 impl Draft {
-    fn set(&mut self, path: &str, value: &Value, from: &str, refinement: Option<&str>) -> Result<(), String> {
+    fn set(
+        &mut self,
+        path: &str,
+        value: &Value,
+        from: &str,
+        refinement: Option<&str>,
+    ) -> Result<(), String> {
         let key = keys::find(path).ok_or_else(|| keys::unknown(path))?;
         let value = key.check(value)?;
-        let layer = Layer { value, from: from.to_owned(), refinement: refinement.map(str::to_owned) };
+        let layer = Layer {
+            value,
+            from: from.to_owned(),
+            refinement: refinement.map(str::to_owned),
+        };
         self.0.entry(key.path).or_default().push(layer);
         Ok(())
     }
@@ -65,7 +75,10 @@ impl Draft {
     }
 
     fn get(&self, path: &str) -> Option<&Value> {
-        self.0.get(path).and_then(|layers| layers.last()).and_then(|l| l.value.as_ref())
+        self.0
+            .get(path)
+            .and_then(|layers| layers.last())
+            .and_then(|l| l.value.as_ref())
     }
 
     fn str(&self, path: &str) -> Option<&str> {
@@ -83,7 +96,11 @@ pub fn flatten(table: &Table) -> Vec<(String, Value)> {
     for (name, value) in table {
         match value {
             Value::Table(inner) if TABLES.contains(&name.as_str()) => {
-                out.extend(inner.iter().map(|(k, v)| (format!("{name}.{k}"), v.clone())));
+                out.extend(
+                    inner
+                        .iter()
+                        .map(|(k, v)| (format!("{name}.{k}"), v.clone())),
+                );
             }
             _ => out.push((name.clone(), value.clone())),
         }
@@ -100,7 +117,8 @@ pub fn cell(
     set: &[String],
 ) -> Result<Settlement, SpecError> {
     let place = |e: String| {
-        SpecError::new(format!("row \"{}\", column \"{}\": {e}", row.id, column.id)).in_file(&experiment.name)
+        SpecError::new(format!("row \"{}\", column \"{}\": {e}", row.id, column.id))
+            .in_file(&experiment.name)
     };
     let none = Profile::default();
     let (p, p_name) = match profile {
@@ -110,33 +128,69 @@ pub fn cell(
     let path = experiment.path(&row.id);
     let mut draft = Draft::default();
     draft.table(&experiment.base, "[base]").map_err(place)?;
-    draft.table(&p.set, &format!("[profile.{p_name}]")).map_err(place)?;
-    draft.table(&column.set, &format!("column {}", column.id)).map_err(place)?;
+    draft
+        .table(&p.set, &format!("[profile.{p_name}]"))
+        .map_err(place)?;
+    draft
+        .table(&column.set, &format!("column {}", column.id))
+        .map_err(place)?;
     if let Some(table) = p.columns.get(&column.id) {
-        draft.table(table, &format!("[profile.{p_name}.column.{}]", column.id)).map_err(place)?;
+        draft
+            .table(table, &format!("[profile.{p_name}.column.{}]", column.id))
+            .map_err(place)?;
     }
     let mut skipped: Vec<&str> = Vec::new();
     let mut stack: Vec<&'static str> = Vec::new();
     for added in &column.add {
-        apply(&mut draft, added, p, &mut stack, &format!("column {}", column.id)).map_err(place)?;
+        apply(
+            &mut draft,
+            added,
+            p,
+            &mut stack,
+            &format!("column {}", column.id),
+        )
+        .map_err(place)?;
     }
     for step in &path {
-        skipped.extend(step.skip.get(&column.id).into_iter().flatten().map(String::as_str));
-        for added in step.add.iter().filter(|a| !skipped.contains(&a.id.as_str())) {
-            apply(&mut draft, added, p, &mut stack, &format!("row {}", step.id)).map_err(place)?;
+        skipped.extend(
+            step.skip
+                .get(&column.id)
+                .into_iter()
+                .flatten()
+                .map(String::as_str),
+        );
+        for added in step
+            .add
+            .iter()
+            .filter(|a| !skipped.contains(&a.id.as_str()))
+        {
+            apply(
+                &mut draft,
+                added,
+                p,
+                &mut stack,
+                &format!("row {}", step.id),
+            )
+            .map_err(place)?;
         }
     }
     for step in &path {
-        draft.table(&step.set, &format!("row {}", step.id)).map_err(place)?;
+        draft
+            .table(&step.set, &format!("row {}", step.id))
+            .map_err(place)?;
     }
     for step in &path {
         if let Some(table) = p.rows.get(&step.id) {
-            draft.table(table, &format!("[profile.{p_name}.row.{}]", step.id)).map_err(place)?;
+            draft
+                .table(table, &format!("[profile.{p_name}.row.{}]", step.id))
+                .map_err(place)?;
         }
     }
     for text in set {
         let (path, value) = parse_set(text)?;
-        draft.set(&path, &value, "--set", None).map_err(|e| SpecError::new(e).in_file("--set"))?;
+        draft
+            .set(&path, &value, "--set", None)
+            .map_err(|e| SpecError::new(e).in_file("--set"))?;
     }
     finish(draft).map_err(place)
 }
@@ -149,7 +203,11 @@ fn apply(
     place: &str,
 ) -> Result<(), String> {
     let refinement = refinement::find(&added.id).ok_or_else(|| {
-        format!("unknown refinement \"{}\"; {}", added.id, known_refinements(&added.id))
+        format!(
+            "unknown refinement \"{}\"; {}",
+            added.id,
+            known_refinements(&added.id)
+        )
     })?;
     let name = draft.str("model").unwrap_or("resnet50");
     let model = model::find(name).map_err(|e| e.message)?;
@@ -160,13 +218,25 @@ fn apply(
         ));
     }
     if let Some(other) = stack.iter().find(|s| refinement.excludes.contains(*s)) {
-        return Err(format!("refinement \"{}\" cannot stand on \"{other}\"", added.id));
+        return Err(format!(
+            "refinement \"{}\" cannot stand on \"{other}\"",
+            added.id
+        ));
     }
     let mut values = refinement.defaults();
     values.extend(added.parameters.clone());
-    values.extend(profile.refinements.get(&added.id).cloned().unwrap_or_default());
+    values.extend(
+        profile
+            .refinements
+            .get(&added.id)
+            .cloned()
+            .unwrap_or_default(),
+    );
     let from = format!("refinement {} ({place})", added.id);
-    for (path, value) in (refinement.sets)(&Parameters { values: &values, model }) {
+    for (path, value) in (refinement.sets)(&Parameters {
+        values: &values,
+        model,
+    }) {
         draft.set(path, &value, &from, Some(refinement.id))?;
     }
     stack.push(refinement.id);
@@ -180,12 +250,17 @@ pub(crate) fn known_refinements(given: &str) -> String {
 /// `key=value`: the value as TOML, or as a plain word.
 pub fn parse_set(text: &str) -> Result<(String, Value), SpecError> {
     let (path, value) = text.split_once('=').ok_or_else(|| {
-        SpecError::new(format!("\"{text}\" has no \"=\"; write --set key=value, for example --set epochs=2")).in_file("--set")
+        SpecError::new(format!(
+            "\"{text}\" has no \"=\"; write --set key=value, for example --set epochs=2"
+        ))
+        .in_file("--set")
     })?;
     let (path, value) = (path.trim().to_owned(), value.trim());
     let parsed: Result<Table, _> = format!("x = {value}").parse();
     let value = match parsed {
-        Ok(mut table) => table.remove("x").unwrap_or_else(|| Value::String(value.to_owned())),
+        Ok(mut table) => table
+            .remove("x")
+            .unwrap_or_else(|| Value::String(value.to_owned())),
         Err(_) => Value::String(value.to_owned()),
     };
     if keys::find(&path).is_none() {
@@ -209,7 +284,11 @@ fn finish(mut draft: Draft) -> Result<Settlement, String> {
         .iter()
         .filter_map(|key| {
             let layers = draft.0.get(key.path)?;
-            let shown = |l: &Layer| l.value.as_ref().map_or_else(|| "none".to_owned(), keys::shown);
+            let shown = |l: &Layer| {
+                l.value
+                    .as_ref()
+                    .map_or_else(|| "none".to_owned(), keys::shown)
+            };
             let (last, before) = layers.split_last()?;
             Some(Settled {
                 key: key.path.to_owned(),
@@ -229,7 +308,10 @@ fn fill_defaults(draft: &mut Draft) -> Result<(), String> {
     for key in KEYS {
         if key.path.starts_with("distill.") && !distilled {
             if draft.get(key.path).is_some() {
-                return Err(format!("{} is set, but distill.teacher is not: name the teacher", key.path));
+                return Err(format!(
+                    "{} is set, but distill.teacher is not: name the teacher",
+                    key.path
+                ));
             }
             continue;
         }
@@ -241,7 +323,11 @@ fn fill_defaults(draft: &mut Draft) -> Result<(), String> {
         if value.is_none() && draft.is_set(key.path) {
             continue;
         }
-        let layer = Layer { value, from: "default".to_owned(), refinement: None };
+        let layer = Layer {
+            value,
+            from: "default".to_owned(),
+            refinement: None,
+        };
         draft.0.entry(key.path).or_default().insert(0, layer);
     }
     Ok(())
@@ -254,17 +340,29 @@ fn derived(path: &str, draft: &Draft) -> Result<Option<Value>, String> {
     let gluoncv = draft.str("variant") == Some("gluoncv");
     Ok(match path {
         "depths" if info.depths.is_empty() => None,
-        "depths" => Some(Value::Array(info.depths.iter().map(|d| Value::Integer(i64::from(*d))).collect())),
+        "depths" => Some(Value::Array(
+            info.depths
+                .iter()
+                .map(|d| Value::Integer(i64::from(*d)))
+                .collect(),
+        )),
         "dropout" => Some(Value::Float(info.dropout)),
         "input_size" => Some(Value::Integer(i64::from(info.input_size))),
         "augment.resize_short" => {
-            let size = draft.get("input_size").and_then(Value::as_integer).unwrap_or(224);
+            let size = draft
+                .get("input_size")
+                .and_then(Value::as_integer)
+                .unwrap_or(224);
             Some(Value::Integer((size as f64 / 0.875).ceil() as i64))
         }
         "augment.hue" => Some(Value::Float(if gluoncv { 0.0 } else { 0.4 })),
         "augment.contrast" => Some(Value::Float(if gluoncv { 0.4 } else { 0.0 })),
-        "init" => Some(Value::String(if gluoncv { "msra" } else { "xavier" }.to_owned())),
-        "distill.soft_weight" | "distill.hard_weight" => Some(Value::Float(if gluoncv { 0.5 } else { 1.0 })),
+        "init" => Some(Value::String(
+            if gluoncv { "msra" } else { "xavier" }.to_owned(),
+        )),
+        "distill.soft_weight" | "distill.hard_weight" => {
+            Some(Value::Float(if gluoncv { 0.5 } else { 1.0 }))
+        }
         _ => None,
     })
 }
@@ -272,20 +370,26 @@ fn derived(path: &str, draft: &Draft) -> Result<Option<Value>, String> {
 fn to_recipe(draft: &Draft) -> Result<Recipe, String> {
     let mut table = Table::new();
     for key in KEYS {
-        let Some(value) = draft.get(key.path) else { continue };
+        let Some(value) = draft.get(key.path) else {
+            continue;
+        };
         match key.path.split_once('.') {
             None => {
                 table.insert(key.path.to_owned(), value.clone());
             }
             Some((outer, inner)) => {
-                let entry = table.entry(outer.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+                let entry = table
+                    .entry(outer.to_owned())
+                    .or_insert_with(|| Value::Table(Table::new()));
                 if let Value::Table(t) = entry {
                     t.insert(inner.to_owned(), value.clone());
                 }
             }
         }
     }
-    Value::Table(table).try_into::<Recipe>().map_err(|e| e.message().to_owned())
+    Value::Table(table)
+        .try_into::<Recipe>()
+        .map_err(|e| e.message().to_owned())
 }
 
 /// What single keys cannot tell.
@@ -305,7 +409,10 @@ fn check(r: &Recipe) -> Result<(), String> {
     if let Some(n) = r.train_subset
         && n < u64::from(r.batch_size)
     {
-        return Err(format!("train_subset = {n} is smaller than one batch of {}", r.batch_size));
+        return Err(format!(
+            "train_subset = {n} is smaller than one batch of {}",
+            r.batch_size
+        ));
     }
     if r.augment.resize_short < r.input_size {
         return Err(format!(

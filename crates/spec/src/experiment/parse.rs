@@ -37,7 +37,10 @@ struct Keys<'t, 'i> {
 impl<'t, 'i> Keys<'t, 'i> {
     fn take(&mut self, name: &'static str) -> Option<&'t Entry<'i>> {
         self.known.push(name);
-        self.table.iter().find(|(k, _)| k.get_ref() == name).map(|(_, v)| v)
+        self.table
+            .iter()
+            .find(|(k, _)| k.get_ref() == name)
+            .map(|(_, v)| v)
     }
 }
 
@@ -46,11 +49,23 @@ impl<'i> Reader<'i> {
         SpecError::new(message).at_offset(self.text, offset)
     }
 
-    fn keys<'t>(&self, entry: &'t Entry<'i>, what: &'static str) -> Result<Keys<'t, 'i>, SpecError> {
+    fn keys<'t>(
+        &self,
+        entry: &'t Entry<'i>,
+        what: &'static str,
+    ) -> Result<Keys<'t, 'i>, SpecError> {
         let offset = entry.span().start;
         match entry.get_ref() {
-            DeValue::Table(table) => Ok(Keys { table, offset, what, known: Vec::new() }),
-            other => Err(self.error(offset, format!("{what} must be a table, not a {}", other.type_str()))),
+            DeValue::Table(table) => Ok(Keys {
+                table,
+                offset,
+                what,
+                known: Vec::new(),
+            }),
+            other => Err(self.error(
+                offset,
+                format!("{what} must be a table, not a {}", other.type_str()),
+            )),
         }
     }
 
@@ -79,7 +94,12 @@ impl<'i> Reader<'i> {
         let mut k = self.keys(&root, "an experiment file")?;
         let title = match k.take("title") {
             Some(v) => self.string(v, "title")?,
-            None => return Err(self.error(0, "title is missing: one sentence that says what the table shows")),
+            None => {
+                return Err(self.error(
+                    0,
+                    "title is missing: one sentence that says what the table shows",
+                ));
+            }
         };
         let paper = k.take("paper").map(|v| self.paper(v)).transpose()?;
         let metrics = match k.take("metrics") {
@@ -90,14 +110,26 @@ impl<'i> Reader<'i> {
         let tolerance = match k.take("tolerance") {
             Some(v) => keys::number(&self.value(v)?)
                 .filter(|x| *x > 0.0)
-                .ok_or_else(|| self.error(v.span().start, "tolerance must be a number of points above 0"))?,
+                .ok_or_else(|| {
+                    self.error(
+                        v.span().start,
+                        "tolerance must be a number of points above 0",
+                    )
+                })?,
             None => 0.3,
         };
         let default_entry = k.take("default_profile");
-        let default_profile = default_entry.map(|v| self.string(v, "default_profile")).transpose()?;
+        let default_profile = default_entry
+            .map(|v| self.string(v, "default_profile"))
+            .transpose()?;
         let base = match k.take("base") {
             Some(v) => self.recipe_keys(v, "[base]", &[])?,
-            None => return Err(self.error(0, "[base] is missing: the recipe under the first row (it may be empty)")),
+            None => {
+                return Err(self.error(
+                    0,
+                    "[base] is missing: the recipe under the first row (it may be empty)",
+                ));
+            }
         };
         let columns = self.columns(k.take("column"))?;
         let rows = self.rows(k.take("row"), &columns)?;
@@ -141,7 +173,8 @@ impl<'i> Reader<'i> {
             for row in &e.rows {
                 for column in e.columns.iter().filter(|c| !c.reference_only) {
                     settle::cell(e, profile, row, column, &[]).map_err(|mut error| {
-                        let within = profile.map_or(String::new(), |p| format!("profile \"{p}\", "));
+                        let within =
+                            profile.map_or(String::new(), |p| format!("profile \"{p}\", "));
                         error.message = format!("{within}{}", error.message);
                         error.file = None;
                         error
@@ -170,7 +203,10 @@ impl<'i> Reader<'i> {
             let name = self.string(item, "a metric")?;
             self.metric(&name, item.span().start)?;
             if names.contains(&name) {
-                return Err(self.error(item.span().start, format!("metric \"{name}\" is named twice")));
+                return Err(self.error(
+                    item.span().start,
+                    format!("metric \"{name}\" is named twice"),
+                ));
             }
             names.push(name);
         }
@@ -191,13 +227,22 @@ impl<'i> Reader<'i> {
             let mut k = self.keys(item, "[[column]]")?;
             let (id, id_at) = self.id(&mut k)?;
             if columns.iter().any(|c| c.id == id) {
-                return Err(self.error(id_at, format!("column id \"{id}\" is used twice; ids name cells, so give it another")));
+                return Err(self.error(
+                    id_at,
+                    format!("column id \"{id}\" is used twice; ids name cells, so give it another"),
+                ));
             }
             let column = Column {
-                label: k.take("label").map_or(Ok(id.clone()), |v| self.string(v, "label"))?,
-                set: k.take("set").map_or(Ok(Table::new()), |v| self.recipe_keys(v, "column.set", &[]))?,
+                label: k
+                    .take("label")
+                    .map_or(Ok(id.clone()), |v| self.string(v, "label"))?,
+                set: k
+                    .take("set")
+                    .map_or(Ok(Table::new()), |v| self.recipe_keys(v, "column.set", &[]))?,
                 add: k.take("add").map_or(Ok(Vec::new()), |v| self.added(v))?,
-                reference_only: k.take("reference_only").map_or(Ok(false), |v| self.boolean(v, "reference_only"))?,
+                reference_only: k
+                    .take("reference_only")
+                    .map_or(Ok(false), |v| self.boolean(v, "reference_only"))?,
                 id,
             };
             self.done(k)?;
@@ -213,10 +258,16 @@ impl<'i> Reader<'i> {
             let mut k = self.keys(item, "[[row]]")?;
             let (id, id_at) = self.id(&mut k)?;
             if id == "base" {
-                return Err(self.error(id_at, "row id \"base\" is taken: on = \"base\" starts a new root"));
+                return Err(self.error(
+                    id_at,
+                    "row id \"base\" is taken: on = \"base\" starts a new root",
+                ));
             }
             if rows.iter().any(|r| r.id == id) {
-                return Err(self.error(id_at, format!("row id \"{id}\" is used twice; ids name cells, so give it another")));
+                return Err(self.error(
+                    id_at,
+                    format!("row id \"{id}\" is used twice; ids name cells, so give it another"),
+                ));
             }
             let on = match k.take("on") {
                 Some(v) => {
@@ -226,12 +277,20 @@ impl<'i> Reader<'i> {
                 None => rows.last().map(|r| r.id.clone()),
             };
             let row = Row {
-                label: k.take("label").map_or(Ok(id.clone()), |v| self.string(v, "label"))?,
+                label: k
+                    .take("label")
+                    .map_or(Ok(id.clone()), |v| self.string(v, "label"))?,
                 on,
                 add: k.take("add").map_or(Ok(Vec::new()), |v| self.added(v))?,
-                set: k.take("set").map_or(Ok(Table::new()), |v| self.recipe_keys(v, "row.set", &[]))?,
-                skip: k.take("skip").map_or(Ok(BTreeMap::new()), |v| self.skip(v, columns))?,
-                paper: k.take("paper").map_or(Ok(BTreeMap::new()), |v| self.paper_values(v, columns))?,
+                set: k
+                    .take("set")
+                    .map_or(Ok(Table::new()), |v| self.recipe_keys(v, "row.set", &[]))?,
+                skip: k
+                    .take("skip")
+                    .map_or(Ok(BTreeMap::new()), |v| self.skip(v, columns))?,
+                paper: k
+                    .take("paper")
+                    .map_or(Ok(BTreeMap::new()), |v| self.paper_values(v, columns))?,
                 id,
             };
             self.done(k)?;
@@ -254,7 +313,10 @@ impl<'i> Reader<'i> {
             };
             if seen.contains(&on) {
                 seen.push(on);
-                let message = format!("a cycle in on: {}; a stack needs a root (on = \"base\")", seen.join(" stands on "));
+                let message = format!(
+                    "a cycle in on: {}; a stack needs a root (on = \"base\")",
+                    seen.join(" stands on ")
+                );
                 return Err(self.error(offset, message));
             }
             seen.push(on);
@@ -270,33 +332,56 @@ impl<'i> Reader<'i> {
             let (id, parameters) = match item.get_ref() {
                 DeValue::String(id) => (id.to_string(), Table::new()),
                 DeValue::Table(_) => {
-                    let Value::Table(mut table) = self.value(item)? else { continue };
+                    let Value::Table(mut table) = self.value(item)? else {
+                        continue;
+                    };
                     let Some(Value::String(id)) = table.remove("id") else {
-                        return Err(self.error(offset, "a refinement with parameters needs id = \"...\""));
+                        return Err(
+                            self.error(offset, "a refinement with parameters needs id = \"...\"")
+                        );
                     };
                     (id, table)
                 }
                 other => {
-                    let message = format!("add holds refinement ids or {{ id = ... }} tables, not a {}", other.type_str());
+                    let message = format!(
+                        "add holds refinement ids or {{ id = ... }} tables, not a {}",
+                        other.type_str()
+                    );
                     return Err(self.error(offset, message));
                 }
             };
             let known = self.refinement(&id, offset)?;
             for (name, value) in &parameters {
-                known.check_parameter(name, value).map_err(|e| self.error(offset, e))?;
+                known
+                    .check_parameter(name, value)
+                    .map_err(|e| self.error(offset, e))?;
             }
             out.push(Added { id, parameters });
         }
         Ok(out)
     }
 
-    fn refinement(&self, id: &str, offset: usize) -> Result<&'static refinement::Refinement, SpecError> {
+    fn refinement(
+        &self,
+        id: &str,
+        offset: usize,
+    ) -> Result<&'static refinement::Refinement, SpecError> {
         refinement::find(id).ok_or_else(|| {
-            self.error(offset, format!("unknown refinement \"{id}\"; {}", settle::known_refinements(id)))
+            self.error(
+                offset,
+                format!(
+                    "unknown refinement \"{id}\"; {}",
+                    settle::known_refinements(id)
+                ),
+            )
         })
     }
 
-    fn skip(&self, entry: &Entry<'i>, columns: &[Column]) -> Result<BTreeMap<String, Vec<String>>, SpecError> {
+    fn skip(
+        &self,
+        entry: &Entry<'i>,
+        columns: &[Column],
+    ) -> Result<BTreeMap<String, Vec<String>>, SpecError> {
         let mut out = BTreeMap::new();
         for (key, list) in self.keys(entry, "skip")?.table.iter() {
             self.column_id(key, columns)?;
@@ -311,7 +396,11 @@ impl<'i> Reader<'i> {
         Ok(out)
     }
 
-    fn column_id(&self, key: &Spanned<std::borrow::Cow<'i, str>>, columns: &[Column]) -> Result<(), SpecError> {
+    fn column_id(
+        &self,
+        key: &Spanned<std::borrow::Cow<'i, str>>,
+        columns: &[Column],
+    ) -> Result<(), SpecError> {
         let id = key.get_ref().as_ref();
         if columns.iter().any(|c| c.id == id) {
             return Ok(());
@@ -339,10 +428,18 @@ impl<'i> Reader<'i> {
     }
 
     fn paper_value(&self, entry: &Entry<'i>) -> Result<PaperValue, SpecError> {
-        let wrong = || self.error(entry.span().start, "a paper value is a number or { value = 8, unverified = true }");
+        let wrong = || {
+            self.error(
+                entry.span().start,
+                "a paper value is a number or { value = 8, unverified = true }",
+            )
+        };
         match self.value(entry)? {
             Value::Table(table) => {
-                let value = table.get("value").and_then(keys::number).ok_or_else(wrong)?;
+                let value = table
+                    .get("value")
+                    .and_then(keys::number)
+                    .ok_or_else(wrong)?;
                 let unverified = match table.get("unverified") {
                     Some(v) => v.as_bool().ok_or_else(wrong)?,
                     None => false,
@@ -352,7 +449,12 @@ impl<'i> Reader<'i> {
                 }
                 Ok(PaperValue { value, unverified })
             }
-            other => keys::number(&other).map(|value| PaperValue { value, unverified: false }).ok_or_else(wrong),
+            other => keys::number(&other)
+                .map(|value| PaperValue {
+                    value,
+                    unverified: false,
+                })
+                .ok_or_else(wrong),
         }
     }
 
@@ -366,37 +468,57 @@ impl<'i> Reader<'i> {
         for (name, body) in self.keys(entry, "[profile]")?.table.iter() {
             let mut k = self.keys(body, "a profile")?;
             let mut profile = Profile {
-                seeds: k.take("seeds").map(|v| self.whole(v, "seeds")).transpose()?,
+                seeds: k
+                    .take("seeds")
+                    .map(|v| self.whole(v, "seeds"))
+                    .transpose()?,
                 ..Profile::default()
             };
             if let Some(v) = k.take("column") {
                 for (id, table) in self.keys(v, "[profile.P.column]")?.table.iter() {
                     self.column_id(id, columns)?;
-                    profile.columns.insert(id.get_ref().to_string(), self.recipe_keys(table, "a profile's column", &[])?);
+                    profile.columns.insert(
+                        id.get_ref().to_string(),
+                        self.recipe_keys(table, "a profile's column", &[])?,
+                    );
                 }
             }
             if let Some(v) = k.take("row") {
                 for (id, table) in self.keys(v, "[profile.P.row]")?.table.iter() {
                     if !rows.iter().any(|r| r.id == id.get_ref().as_ref()) {
                         let known = nearest(id.get_ref(), rows.iter().map(|r| r.id.as_str()));
-                        return Err(self.error(id.span().start, format!("\"{}\" is no row; {known}", id.get_ref())));
+                        return Err(self.error(
+                            id.span().start,
+                            format!("\"{}\" is no row; {known}", id.get_ref()),
+                        ));
                     }
-                    profile.rows.insert(id.get_ref().to_string(), self.recipe_keys(table, "a profile's row", &[])?);
+                    profile.rows.insert(
+                        id.get_ref().to_string(),
+                        self.recipe_keys(table, "a profile's row", &[])?,
+                    );
                 }
             }
             if let Some(v) = k.take("refinement") {
                 for (id, table) in self.keys(v, "[profile.P.refinement]")?.table.iter() {
                     let known = self.refinement(id.get_ref(), id.span().start)?;
                     let Value::Table(parameters) = self.value(table)? else {
-                        return Err(self.error(table.span().start, "a refinement's parameters must be a table"));
+                        return Err(self.error(
+                            table.span().start,
+                            "a refinement's parameters must be a table",
+                        ));
                     };
                     for (name, value) in &parameters {
-                        known.check_parameter(name, value).map_err(|e| self.error(table.span().start, e))?;
+                        known
+                            .check_parameter(name, value)
+                            .map_err(|e| self.error(table.span().start, e))?;
                     }
-                    profile.refinements.insert(id.get_ref().to_string(), parameters);
+                    profile
+                        .refinements
+                        .insert(id.get_ref().to_string(), parameters);
                 }
             }
-            profile.set = self.recipe_keys(body, "a profile", &["seeds", "column", "row", "refinement"])?;
+            profile.set =
+                self.recipe_keys(body, "a profile", &["seeds", "column", "row", "refinement"])?;
             self.epochs_settled(name.get_ref(), name.span().start, &profile, columns, rows)?;
             out.insert(name.get_ref().to_string(), profile);
         }
@@ -416,10 +538,18 @@ impl<'i> Reader<'i> {
         if !profile.set.contains_key("epochs") {
             return Ok(());
         }
-        let added = columns.iter().flat_map(|c| &c.add).chain(rows.iter().flat_map(|r| &r.add));
+        let added = columns
+            .iter()
+            .flat_map(|c| &c.add)
+            .chain(rows.iter().flat_map(|r| &r.add));
         for added in added {
             let sets = refinement::find(&added.id).is_some_and(refinement::Refinement::sets_epochs);
-            if sets && !profile.refinements.get(&added.id).is_some_and(|t| t.contains_key("epochs")) {
+            if sets
+                && !profile
+                    .refinements
+                    .get(&added.id)
+                    .is_some_and(|t| t.contains_key("epochs"))
+            {
                 let message = format!(
                     "profile \"{name}\" sets epochs, but refinement \"{}\" would set its own; add [profile.{name}.refinement.{}] epochs = ...",
                     added.id, added.id
@@ -431,7 +561,12 @@ impl<'i> Reader<'i> {
     }
 
     /// A table of recipe keys, each checked where it stands; `except` names keys of another kind.
-    fn recipe_keys(&self, entry: &Entry<'i>, what: &'static str, except: &[&str]) -> Result<Table, SpecError> {
+    fn recipe_keys(
+        &self,
+        entry: &Entry<'i>,
+        what: &'static str,
+        except: &[&str],
+    ) -> Result<Table, SpecError> {
         let keys = self.keys(entry, what)?;
         let mut out = Table::new();
         for (key, value) in keys.table.iter() {
@@ -442,7 +577,11 @@ impl<'i> Reader<'i> {
             match value.get_ref() {
                 DeValue::Table(inner) if TABLES.contains(&name) => {
                     for (inner_key, inner_value) in inner.iter() {
-                        self.recipe_key(&format!("{name}.{}", inner_key.get_ref()), inner_key.span().start, inner_value)?;
+                        self.recipe_key(
+                            &format!("{name}.{}", inner_key.get_ref()),
+                            inner_key.span().start,
+                            inner_value,
+                        )?;
                     }
                 }
                 _ => self.recipe_key(name, key.span().start, value)?,
@@ -455,37 +594,58 @@ impl<'i> Reader<'i> {
     fn recipe_key(&self, path: &str, offset: usize, value: &Entry<'i>) -> Result<(), SpecError> {
         let key = keys::find(path).ok_or_else(|| self.error(offset, keys::unknown(path)))?;
         let at = value.span().start;
-        key.check(&self.value(value)?).map(|_| ()).map_err(|e| self.error(at, e))
+        key.check(&self.value(value)?)
+            .map(|_| ())
+            .map_err(|e| self.error(at, e))
     }
 
     fn id(&self, k: &mut Keys<'_, 'i>) -> Result<(String, usize), SpecError> {
         let (what, offset) = (k.what, k.offset);
-        let entry = k.take("id").ok_or_else(|| self.error(offset, format!("{what} needs an id")))?;
+        let entry = k
+            .take("id")
+            .ok_or_else(|| self.error(offset, format!("{what} needs an id")))?;
         let id = self.string(entry, "id")?;
-        let fine = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c));
+        let fine = !id.is_empty()
+            && id
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c));
         if !fine {
-            let message = format!("id \"{id}\": use letters, digits, \"-\", \"_\", \".\" and \"+\" (it stands in URLs)");
+            let message = format!(
+                "id \"{id}\": use letters, digits, \"-\", \"_\", \".\" and \"+\" (it stands in URLs)"
+            );
             return Err(self.error(entry.span().start, message));
         }
         Ok((id, entry.span().start))
     }
 
-    fn tables<'t>(&self, entry: Option<&'t Entry<'i>>, what: &str) -> Result<Vec<&'t Entry<'i>>, SpecError> {
-        let entry = entry.ok_or_else(|| self.error(0, format!("the file has no {what}; it needs at least one")))?;
+    fn tables<'t>(
+        &self,
+        entry: Option<&'t Entry<'i>>,
+        what: &str,
+    ) -> Result<Vec<&'t Entry<'i>>, SpecError> {
+        let entry = entry.ok_or_else(|| {
+            self.error(0, format!("the file has no {what}; it needs at least one"))
+        })?;
         self.array(entry, what)
     }
 
     fn array<'t>(&self, entry: &'t Entry<'i>, what: &str) -> Result<Vec<&'t Entry<'i>>, SpecError> {
         match entry.get_ref() {
             DeValue::Array(items) => Ok(items.iter().collect()),
-            other => Err(self.error(entry.span().start, format!("{what} must be a list, not a {}", other.type_str()))),
+            other => Err(self.error(
+                entry.span().start,
+                format!("{what} must be a list, not a {}", other.type_str()),
+            )),
         }
     }
 
     fn string(&self, entry: &Entry<'i>, what: &str) -> Result<String, SpecError> {
         match entry.get_ref() {
             DeValue::String(s) => Ok(s.to_string()),
-            other => Err(self.error(entry.span().start, format!("{what} must be text, not a {}", other.type_str()))),
+            other => Err(self.error(
+                entry.span().start,
+                format!("{what} must be text, not a {}", other.type_str()),
+            )),
         }
     }
 
@@ -499,7 +659,10 @@ impl<'i> Reader<'i> {
     fn whole(&self, entry: &Entry<'i>, what: &str) -> Result<u64, SpecError> {
         match self.value(entry)?.as_integer() {
             Some(n) if (1..=10_000).contains(&n) => Ok(n.unsigned_abs()),
-            _ => Err(self.error(entry.span().start, format!("{what} must be a whole number from 1 to 10000"))),
+            _ => Err(self.error(
+                entry.span().start,
+                format!("{what} must be a whole number from 1 to 10000"),
+            )),
         }
     }
 
@@ -508,13 +671,22 @@ impl<'i> Reader<'i> {
         let wrong = || self.error(entry.span().start, "this number is out of range");
         Ok(match entry.get_ref() {
             DeValue::String(s) => Value::String(s.to_string()),
-            DeValue::Integer(n) => Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).map_err(|_| wrong())?),
+            DeValue::Integer(n) => {
+                Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).map_err(|_| wrong())?)
+            }
             DeValue::Float(x) => Value::Float(x.as_str().parse().map_err(|_| wrong())?),
             DeValue::Boolean(b) => Value::Boolean(*b),
             DeValue::Datetime(d) => Value::Datetime(*d),
-            DeValue::Array(items) => Value::Array(items.iter().map(|i| self.value(i)).collect::<Result<_, _>>()?),
+            DeValue::Array(items) => Value::Array(
+                items
+                    .iter()
+                    .map(|i| self.value(i))
+                    .collect::<Result<_, _>>()?,
+            ),
             DeValue::Table(table) => {
-                let pairs = table.iter().map(|(k, v)| Ok((k.get_ref().to_string(), self.value(v)?)));
+                let pairs = table
+                    .iter()
+                    .map(|(k, v)| Ok((k.get_ref().to_string(), self.value(v)?)));
                 Value::Table(pairs.collect::<Result<_, SpecError>>()?)
             }
         })

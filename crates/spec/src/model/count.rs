@@ -60,19 +60,35 @@ impl Counter {
         at
     }
 
-    fn push(&mut self, name: String, kind: &'static str, output: [u32; 3], decayed: u64, exempt: u64, macs: u64) {
+    fn push(
+        &mut self,
+        name: String,
+        kind: &'static str,
+        output: [u32; 3],
+        decayed: u64,
+        exempt: u64,
+        macs: u64,
+    ) {
         self.total.parameters += decayed + exempt;
         self.total.decayed += decayed;
         self.total.exempt += exempt;
         self.total.macs += macs;
-        self.rows.push(LayerRow { name, kind, output, parameters: decayed + exempt, macs });
+        self.rows.push(LayerRow {
+            name,
+            kind,
+            output,
+            parameters: decayed + exempt,
+            macs,
+        });
     }
 
     fn layer(&mut self, layer: &Layer, [c, h, w]: [u32; 3], block: &str) -> [u32; 3] {
         match layer {
             Layer::Conv(conv) => {
                 let size = |n: u32, i: usize| {
-                    (n + 2 * conv.padding[i] - conv.dilation * (conv.kernel[i] - 1) - 1) / conv.stride[i] + 1
+                    (n + 2 * conv.padding[i] - conv.dilation * (conv.kernel[i] - 1) - 1)
+                        / conv.stride[i]
+                        + 1
                 };
                 let out = [conv.output, size(h, 0), size(w, 1)];
                 let weights = u64::from(conv.output)
@@ -80,27 +96,55 @@ impl Counter {
                     * u64::from(conv.kernel[0])
                     * u64::from(conv.kernel[1]);
                 let bias = if conv.bias { u64::from(conv.output) } else { 0 };
-                self.push(conv.name.clone(), "conv", out, weights, bias, weights * u64::from(out[1]) * u64::from(out[2]));
+                self.push(
+                    conv.name.clone(),
+                    "conv",
+                    out,
+                    weights,
+                    bias,
+                    weights * u64::from(out[1]) * u64::from(out[2]),
+                );
                 out
             }
             Layer::BatchNorm(bn) => {
-                self.push(bn.name.clone(), "batch_norm", [c, h, w], 0, 2 * u64::from(bn.channels), 0);
+                self.push(
+                    bn.name.clone(),
+                    "batch_norm",
+                    [c, h, w],
+                    0,
+                    2 * u64::from(bn.channels),
+                    0,
+                );
                 [c, h, w]
             }
             Layer::Relu => {
                 self.push(op(block, "relu"), "relu", [c, h, w], 0, 0, 0);
                 [c, h, w]
             }
-            Layer::MaxPool { kernel, stride, padding } => {
+            Layer::MaxPool {
+                kernel,
+                stride,
+                padding,
+            } => {
                 let size = |n: u32| (n + 2 * padding - kernel) / stride + 1;
                 let out = [c, size(h), size(w)];
                 self.push(op(block, "maxpool"), "max_pool", out, 0, 0, 0);
                 out
             }
-            Layer::AvgPool { kernel, stride, padding, ceil, count_include_pad: _ } => {
+            Layer::AvgPool {
+                kernel,
+                stride,
+                padding,
+                ceil,
+                count_include_pad: _,
+            } => {
                 let size = |n: u32| {
                     let span = n + 2 * padding - kernel;
-                    if *ceil { span.div_ceil(*stride) + 1 } else { span / stride + 1 }
+                    if *ceil {
+                        span.div_ceil(*stride) + 1
+                    } else {
+                        span / stride + 1
+                    }
                 };
                 let out = [c, size(h), size(w)];
                 self.push(op(block, "avgpool"), "avg_pool", out, 0, 0, 0);
@@ -114,12 +158,27 @@ impl Counter {
                 self.push(op(block, "dropout"), "dropout", [c, h, w], 0, 0, 0);
                 [c, h, w]
             }
-            Layer::Linear { name, input, output } => {
+            Layer::Linear {
+                name,
+                input,
+                output,
+            } => {
                 let weights = u64::from(*input) * u64::from(*output);
-                self.push(name.clone(), "linear", [*output, 1, 1], weights, u64::from(*output), weights);
+                self.push(
+                    name.clone(),
+                    "linear",
+                    [*output, 1, 1],
+                    weights,
+                    u64::from(*output),
+                    weights,
+                );
                 [*output, 1, 1]
             }
-            Layer::Residual { name, main, shortcut } => {
+            Layer::Residual {
+                name,
+                main,
+                shortcut,
+            } => {
                 let out = self.sequence(main, [c, h, w], name);
                 self.sequence(shortcut, [c, h, w], name);
                 self.push(op(name, "add"), "add", out, 0, 0, 0);
@@ -140,7 +199,11 @@ impl Counter {
 }
 
 fn op(block: &str, kind: &str) -> String {
-    if block.is_empty() { kind.to_owned() } else { format!("{block}.{kind}") }
+    if block.is_empty() {
+        kind.to_owned()
+    } else {
+        format!("{block}.{kind}")
+    }
 }
 
 #[cfg(test)]
@@ -152,16 +215,67 @@ mod tests {
     #[test]
     fn resnets_have_the_published_counts() {
         for (name, variant, parameters, decayed, exempt, macs) in [
-            ("resnet50", Variant::Paper, 25_557_032, 25_502_912, 54_120, 3_857_973_248),
-            ("resnet50", Variant::Gluoncv, 25_575_912, 25_502_912, 73_000, 3_857_973_248),
-            ("resnet50b", Variant::Paper, 25_557_032, 25_502_912, 54_120, 4_089_184_256),
-            ("resnet50c", Variant::Paper, 25_576_264, 25_522_016, 54_248, 4_328_824_832_u64),
-            ("resnet50d", Variant::Paper, 25_576_264, 25_522_016, 54_248, 4_328_824_832),
-            ("resnet152d", Variant::Paper, 60_212_040, 60_059_488, 152_552, 11_753_267_200),
+            (
+                "resnet50",
+                Variant::Paper,
+                25_557_032,
+                25_502_912,
+                54_120,
+                3_857_973_248,
+            ),
+            (
+                "resnet50",
+                Variant::Gluoncv,
+                25_575_912,
+                25_502_912,
+                73_000,
+                3_857_973_248,
+            ),
+            (
+                "resnet50b",
+                Variant::Paper,
+                25_557_032,
+                25_502_912,
+                54_120,
+                4_089_184_256,
+            ),
+            (
+                "resnet50c",
+                Variant::Paper,
+                25_576_264,
+                25_522_016,
+                54_248,
+                4_328_824_832_u64,
+            ),
+            (
+                "resnet50d",
+                Variant::Paper,
+                25_576_264,
+                25_522_016,
+                54_248,
+                4_328_824_832,
+            ),
+            (
+                "resnet152d",
+                Variant::Paper,
+                60_212_040,
+                60_059_488,
+                152_552,
+                11_753_267_200,
+            ),
         ] {
             let model = Model::published(name, variant).expect("known model");
             let got = counts(&model, 224);
-            assert_eq!(got, Counts { parameters, decayed, exempt, macs }, "{name} {variant:?}");
+            assert_eq!(
+                got,
+                Counts {
+                    parameters,
+                    decayed,
+                    exempt,
+                    macs
+                },
+                "{name} {variant:?}"
+            );
         }
     }
 }

@@ -142,7 +142,14 @@ pub struct ModelInfo {
 }
 
 const fn resnet(name: &'static str, depths: &'static [u32], source: &'static str) -> ModelInfo {
-    ModelInfo { name, input_size: 224, depths, dropout: 0.0, residual: true, source }
+    ModelInfo {
+        name,
+        input_size: 224,
+        depths,
+        dropout: 0.0,
+        residual: true,
+        source,
+    }
 }
 const D50: &[u32] = &[3, 4, 6, 3];
 const D101: &[u32] = &[3, 4, 23, 3];
@@ -171,7 +178,10 @@ pub const MODELS: &[ModelInfo] = &[
 /// The model of that name.
 pub fn find(name: &str) -> Result<&'static ModelInfo, SpecError> {
     MODELS.iter().find(|m| m.name == name).ok_or_else(|| {
-        SpecError::new(format!("unknown model \"{name}\"; {}", nearest(name, MODELS.iter().map(|m| m.name))))
+        SpecError::new(format!(
+            "unknown model \"{name}\"; {}",
+            nearest(name, MODELS.iter().map(|m| m.name))
+        ))
     })
 }
 
@@ -192,13 +202,23 @@ impl Model {
     pub fn build(name: &str, shape: &Shape) -> Result<Model, SpecError> {
         let info = find(name)?;
         let layers = resnet::layers(info, shape)?;
-        Ok(Model { name: name.to_owned(), classes: shape.classes, layers })
+        Ok(Model {
+            name: name.to_owned(),
+            classes: shape.classes,
+            layers,
+        })
     }
 
     /// The published shape of that name with 1000 classes.
     pub fn published(name: &str, variant: Variant) -> Result<Model, SpecError> {
         let info = find(name)?;
-        let shape = Shape { depths: info.depths.to_vec(), width: 1.0, dropout: info.dropout, variant, classes: 1000 };
+        let shape = Shape {
+            depths: info.depths.to_vec(),
+            width: 1.0,
+            dropout: info.dropout,
+            variant,
+            classes: 1000,
+        };
         Model::build(name, &shape)
     }
 }

@@ -41,7 +41,11 @@ pub(super) fn layers(info: &ModelInfo, shape: &Shape) -> Result<Vec<Layer>, Spec
     let tweaks = Tweaks::of(info.name, shape.variant);
     let stem = scaled(64, shape.width);
     let mut layers = stem_layers(&tweaks, stem, shape.width);
-    layers.push(Layer::MaxPool { kernel: 3, stride: 2, padding: 1 });
+    layers.push(Layer::MaxPool {
+        kernel: 3,
+        stride: 2,
+        padding: 1,
+    });
     let mut input = stem;
     for (stage, blocks) in shape.depths.iter().enumerate() {
         let planes = scaled(64 << stage, shape.width);
@@ -56,13 +60,21 @@ pub(super) fn layers(info: &ModelInfo, shape: &Shape) -> Result<Vec<Layer>, Spec
     if shape.dropout > 0.0 {
         layers.push(Layer::Dropout { p: shape.dropout });
     }
-    layers.push(Layer::Linear { name: "fc".into(), input, output: shape.classes });
+    layers.push(Layer::Linear {
+        name: "fc".into(),
+        input,
+        output: shape.classes,
+    });
     Ok(layers)
 }
 
 fn stem_layers(tweaks: &Tweaks, stem: u32, width: f64) -> Vec<Layer> {
     if !tweaks.deep_stem {
-        return vec![conv("conv1", 3, stem, 7, 2, false), bn("bn1", stem, false), Layer::Relu];
+        return vec![
+            conv("conv1", 3, stem, 7, 2, false),
+            bn("bn1", stem, false),
+            Layer::Relu,
+        ];
     }
     let half = scaled(32, width);
     vec![
@@ -80,7 +92,11 @@ fn stem_layers(tweaks: &Tweaks, stem: u32, width: f64) -> Vec<Layer> {
 
 fn bottleneck(tweaks: &Tweaks, name: String, input: u32, planes: u32, stride: u32) -> Layer {
     let output = planes * EXPANSION;
-    let (first, second) = if tweaks.stride_in_3x3 { (1, stride) } else { (stride, 1) };
+    let (first, second) = if tweaks.stride_in_3x3 {
+        (1, stride)
+    } else {
+        (stride, 1)
+    };
     let at = |part: &str| format!("{name}.{part}");
     let main = vec![
         conv(&at("conv1"), input, planes, 1, first, tweaks.bias_in_1x1),
@@ -98,15 +114,28 @@ fn bottleneck(tweaks: &Tweaks, name: String, input: u32, planes: u32, stride: u3
         let mut layers = Vec::new();
         if stride > 1 {
             // ceil: at odd sizes the convolution beside it rounds up too (recipes.md, trap 8).
-            layers.push(Layer::AvgPool { kernel: stride, stride, padding: 0, ceil: true, count_include_pad: false });
+            layers.push(Layer::AvgPool {
+                kernel: stride,
+                stride,
+                padding: 0,
+                ceil: true,
+                count_include_pad: false,
+            });
         }
         layers.push(conv(&at("downsample.1"), input, output, 1, 1, false));
         layers.push(bn(&at("downsample.2"), output, false));
         layers
     } else {
-        vec![conv(&at("downsample.0"), input, output, 1, stride, false), bn(&at("downsample.1"), output, false)]
+        vec![
+            conv(&at("downsample.0"), input, output, 1, stride, false),
+            bn(&at("downsample.1"), output, false),
+        ]
     };
-    Layer::Residual { name, main, shortcut }
+    Layer::Residual {
+        name,
+        main,
+        shortcut,
+    }
 }
 
 fn conv(name: &str, input: u32, output: u32, kernel: u32, stride: u32, bias: bool) -> Layer {
@@ -124,5 +153,10 @@ fn conv(name: &str, input: u32, output: u32, kernel: u32, stride: u32, bias: boo
 }
 
 fn bn(name: &str, channels: u32, ends_branch: bool) -> Layer {
-    Layer::BatchNorm(BatchNorm { name: name.to_owned(), channels, eps: 1e-5, ends_branch })
+    Layer::BatchNorm(BatchNorm {
+        name: name.to_owned(),
+        channels,
+        eps: 1e-5,
+        ends_branch,
+    })
 }

@@ -14,31 +14,74 @@ use crate::runkey::{RunKey, of_json};
 use crate::settle::{self, Settlement};
 
 /// Plans an experiment: settles every cell, names every run, follows every edge.
-pub fn build(experiment: Arc<Experiment>, options: &Options, world: &dyn World) -> Result<Plan, SpecError> {
+pub fn build(
+    experiment: Arc<Experiment>,
+    options: &Options,
+    world: &dyn World,
+) -> Result<Plan, SpecError> {
     let profile = profile_in_force(&experiment, options.profile.as_deref())?;
     let seeds = seeds_of(&experiment, profile.as_deref(), options.seeds)?;
-    let rows = chosen(options.rows.as_deref(), experiment.rows.iter().map(|r| r.id.as_str()), "--rows", "row")?;
-    let columns =
-        chosen(options.columns.as_deref(), experiment.columns.iter().map(|c| c.id.as_str()), "--columns", "column")?;
-    let mut builder = Builder { world, runs: Vec::new(), following: Vec::new() };
+    let rows = chosen(
+        options.rows.as_deref(),
+        experiment.rows.iter().map(|r| r.id.as_str()),
+        "--rows",
+        "row",
+    )?;
+    let columns = chosen(
+        options.columns.as_deref(),
+        experiment.columns.iter().map(|c| c.id.as_str()),
+        "--columns",
+        "column",
+    )?;
+    let mut builder = Builder {
+        world,
+        runs: Vec::new(),
+        following: Vec::new(),
+    };
     let mut cells = Vec::new();
-    for row in experiment.rows.iter().filter(|r| rows.contains(&r.id.as_str())) {
-        for column in experiment.columns.iter().filter(|c| !c.reference_only && columns.contains(&c.id.as_str())) {
+    for row in experiment
+        .rows
+        .iter()
+        .filter(|r| rows.contains(&r.id.as_str()))
+    {
+        for column in experiment
+            .columns
+            .iter()
+            .filter(|c| !c.reference_only && columns.contains(&c.id.as_str()))
+        {
             let settled = settle::cell(&experiment, profile.as_deref(), row, column, &options.set)?;
             let mut runs = Vec::new();
             for seed in 1..=seeds {
                 runs.push(builder.run(&settled.recipe, seed, profile.as_deref())?);
             }
-            let emulated = arithmetic(settled.recipe.precision, world.device()) == Arithmetic::CpuEmulatedHalf;
-            cells.push(Cell { row: row.id.clone(), column: column.id.clone(), recipe: settled.recipe, emulated, runs });
+            let emulated =
+                arithmetic(settled.recipe.precision, world.device()) == Arithmetic::CpuEmulatedHalf;
+            cells.push(Cell {
+                row: row.id.clone(),
+                column: column.id.clone(),
+                recipe: settled.recipe,
+                emulated,
+                runs,
+            });
         }
     }
     let runs = builder.runs;
-    Ok(Plan { experiment, profile, seeds, cells, runs })
+    Ok(Plan {
+        experiment,
+        profile,
+        seeds,
+        cells,
+        runs,
+    })
 }
 
 /// The story of one cell's recipe: `plan --explain ROW/COLUMN`.
-pub fn explain(experiment: &Experiment, options: &Options, row: &str, column: &str) -> Result<Settlement, SpecError> {
+pub fn explain(
+    experiment: &Experiment,
+    options: &Options,
+    row: &str,
+    column: &str,
+) -> Result<Settlement, SpecError> {
     let profile = profile_in_force(experiment, options.profile.as_deref())?;
     let row = experiment.row(row).ok_or_else(|| {
         let known = nearest(row, experiment.rows.iter().map(|r| r.id.as_str()));
@@ -46,28 +89,45 @@ pub fn explain(experiment: &Experiment, options: &Options, row: &str, column: &s
     })?;
     let column = experiment.column(column).ok_or_else(|| {
         let known = nearest(column, experiment.columns.iter().map(|c| c.id.as_str()));
-        SpecError::new(format!("{} has no column \"{column}\"; {known}", experiment.name))
+        SpecError::new(format!(
+            "{} has no column \"{column}\"; {known}",
+            experiment.name
+        ))
     })?;
     settle::cell(experiment, profile.as_deref(), row, column, &options.set)
 }
 
 /// The profile asked for, else the file's default, else none.
-pub fn profile_in_force(experiment: &Experiment, asked: Option<&str>) -> Result<Option<String>, SpecError> {
+pub fn profile_in_force(
+    experiment: &Experiment,
+    asked: Option<&str>,
+) -> Result<Option<String>, SpecError> {
     match asked {
         None => Ok(experiment.default_profile.clone()),
         Some(name) if experiment.profiles.contains_key(name) => Ok(Some(name.to_owned())),
         Some(name) => {
             let known = nearest(name, experiment.profiles.keys().map(String::as_str));
-            Err(SpecError::new(format!("{} has no profile \"{name}\"; {known}", experiment.name)))
+            Err(SpecError::new(format!(
+                "{} has no profile \"{name}\"; {known}",
+                experiment.name
+            )))
         }
     }
 }
 
-fn seeds_of(experiment: &Experiment, profile: Option<&str>, asked: Option<u64>) -> Result<u64, SpecError> {
-    let of_profile = profile.and_then(|p| experiment.profiles.get(p)).and_then(|p| p.seeds);
+fn seeds_of(
+    experiment: &Experiment,
+    profile: Option<&str>,
+    asked: Option<u64>,
+) -> Result<u64, SpecError> {
+    let of_profile = profile
+        .and_then(|p| experiment.profiles.get(p))
+        .and_then(|p| p.seeds);
     match asked {
         Some(n) if (1..=10_000).contains(&n) => Ok(n),
-        Some(n) => Err(SpecError::new(format!("--seeds {n}: must be a whole number from 1 to 10000"))),
+        Some(n) => Err(SpecError::new(format!(
+            "--seeds {n}: must be a whole number from 1 to 10000"
+        ))),
         None => Ok(of_profile.unwrap_or(experiment.seeds)),
     }
 }
@@ -82,18 +142,25 @@ fn chosen<'a>(
     let Some(asked) = asked else { return Ok(known) };
     for name in asked {
         if !known.contains(&name.as_str()) {
-            return Err(SpecError::new(format!("{flag}: no {what} \"{name}\"; {}", nearest(name, known.iter().copied()))));
+            return Err(SpecError::new(format!(
+                "{flag}: no {what} \"{name}\"; {}",
+                nearest(name, known.iter().copied())
+            )));
         }
     }
-    Ok(known.into_iter().filter(|k| asked.iter().any(|a| a == k)).collect())
+    Ok(known
+        .into_iter()
+        .filter(|k| asked.iter().any(|a| a == k))
+        .collect())
 }
 
 /// The arithmetic of a precision on a device. Half precision on a CPU is emulated.
 pub(crate) fn arithmetic(precision: Precision, device: Arithmetic) -> Arithmetic {
     match (precision, device) {
-        (Precision::Fp16 | Precision::Bf16 | Precision::Mixed, Arithmetic::Cpu | Arithmetic::CpuEmulatedHalf) => {
-            Arithmetic::CpuEmulatedHalf
-        }
+        (
+            Precision::Fp16 | Precision::Bf16 | Precision::Mixed,
+            Arithmetic::Cpu | Arithmetic::CpuEmulatedHalf,
+        ) => Arithmetic::CpuEmulatedHalf,
         (Precision::Fp32 | Precision::Fp64, Arithmetic::CpuEmulatedHalf) => Arithmetic::Cpu,
         (_, device) => device,
     }
@@ -108,7 +175,12 @@ struct Builder<'w> {
 
 impl Builder<'_> {
     /// Plans a run and everything it depends on; equal runs are planned once.
-    fn run(&mut self, recipe: &Recipe, seed: u64, profile: Option<&str>) -> Result<RunKey, SpecError> {
+    fn run(
+        &mut self,
+        recipe: &Recipe,
+        seed: u64,
+        profile: Option<&str>,
+    ) -> Result<RunKey, SpecError> {
         let mut depends_on = BTreeMap::new();
         if let Init::Source(Source::Edge(edge)) = &recipe.init {
             depends_on.insert("init".to_owned(), self.edge(edge, seed, profile)?);
@@ -116,7 +188,10 @@ impl Builder<'_> {
         if let Some(distill) = &recipe.distill
             && let Source::Edge(edge) = &distill.teacher
         {
-            depends_on.insert("distill.teacher".to_owned(), self.edge(edge, seed, profile)?);
+            depends_on.insert(
+                "distill.teacher".to_owned(),
+                self.edge(edge, seed, profile)?,
+            );
         }
         let arithmetic = arithmetic(recipe.precision, self.world.device());
         let dataset_identity = match recipe.tensors_file() {
@@ -133,7 +208,14 @@ impl Builder<'_> {
         }));
         if !self.runs.iter().any(|r| r.key == key) {
             let recipe = recipe.clone();
-            self.runs.push(PlannedRun { key: key.clone(), seed, recipe, arithmetic, dataset_identity, depends_on });
+            self.runs.push(PlannedRun {
+                key: key.clone(),
+                seed,
+                recipe,
+                arithmetic,
+                dataset_identity,
+                depends_on,
+            });
         }
         Ok(key)
     }
@@ -143,14 +225,19 @@ impl Builder<'_> {
         let place = format!("{}: {}/{}", edge.experiment, edge.row, edge.column);
         if self.following.contains(&place) {
             let cycle = self.following.join(" -> ");
-            return Err(SpecError::new(format!("a cycle between runs: {cycle} -> {place}; a teacher cannot learn from its student")));
+            return Err(SpecError::new(format!(
+                "a cycle between runs: {cycle} -> {place}; a teacher cannot learn from its student"
+            )));
         }
         let experiment = self.world.experiment(&edge.experiment)?;
         let profile = match profile {
             Some(p) => profile_in_force(&experiment, Some(p))?,
             None => None,
         };
-        let options = Options { profile: profile.clone(), ..Options::default() };
+        let options = Options {
+            profile: profile.clone(),
+            ..Options::default()
+        };
         let settled = match profile {
             Some(_) => explain(&experiment, &options, &edge.row, &edge.column)?,
             None => {
@@ -175,21 +262,29 @@ impl Builder<'_> {
     /// What enters the key: `lr` becomes the effective peak rate and `lr_scaling` goes; files enter
     /// by their content, edges by the key of the run they name; the dataset enters by its identity.
     fn normalised(&self, recipe: &Recipe) -> Result<Value, SpecError> {
-        let mut value = serde_json::to_value(recipe).map_err(|e| SpecError::new(format!("recipe: {e}")))?;
-        let Some(map) = value.as_object_mut() else { return Err(SpecError::new("recipe: not an object")) };
+        let mut value =
+            serde_json::to_value(recipe).map_err(|e| SpecError::new(format!("recipe: {e}")))?;
+        let Some(map) = value.as_object_mut() else {
+            return Err(SpecError::new("recipe: not an object"));
+        };
         map.insert("lr".into(), json!(recipe.peak_lr()));
         map.remove("lr_scaling");
         map.remove("dataset");
         let source = |source: &Source| -> Result<Value, SpecError> {
             Ok(match source {
                 Source::Edge(edge) => json!({ "checkpoint": edge.checkpoint }),
-                Source::File(file) => json!({ "blake3": self.world.file_digest(&file.weights)?, "model": file.model }),
+                Source::File(file) => {
+                    json!({ "blake3": self.world.file_digest(&file.weights)?, "model": file.model })
+                }
             })
         };
         match &recipe.init {
             Init::Name(name) if name == "xavier" || name == "msra" => {}
             Init::Name(file) => {
-                map.insert("init".into(), json!({ "blake3": self.world.file_digest(file)? }));
+                map.insert(
+                    "init".into(),
+                    json!({ "blake3": self.world.file_digest(file)? }),
+                );
             }
             Init::Source(s) => {
                 map.insert("init".into(), source(s)?);
@@ -199,7 +294,10 @@ impl Builder<'_> {
             map["distill"]["teacher"] = source(&distill.teacher)?;
         }
         if let Some(file) = &recipe.mixup_lambdas {
-            map.insert("mixup_lambdas".into(), json!({ "blake3": self.world.file_digest(file)? }));
+            map.insert(
+                "mixup_lambdas".into(),
+                json!({ "blake3": self.world.file_digest(file)? }),
+            );
         }
         Ok(value)
     }

@@ -93,7 +93,9 @@ pub struct PlannedRun {
 impl Plan {
     /// The cell of a row and column.
     pub fn cell(&self, row: &str, column: &str) -> Option<&Cell> {
-        self.cells.iter().find(|c| c.row == row && c.column == column)
+        self.cells
+            .iter()
+            .find(|c| c.row == row && c.column == column)
     }
     /// The run of that key.
     pub fn run(&self, key: &RunKey) -> Option<&PlannedRun> {

@@ -10,7 +10,8 @@ impl World for Bare {
         Arithmetic::Cpu
     }
     fn dataset_identity(&self, name: &str) -> Result<String, SpecError> {
-        let d = crate::dataset::find(name).ok_or_else(|| SpecError::new(crate::keys::unknown_dataset(name)))?;
+        let d = crate::dataset::find(name)
+            .ok_or_else(|| SpecError::new(crate::keys::unknown_dataset(name)))?;
         Ok(format!("{}@{}", d.name, d.version))
     }
     fn file_digest(&self, path: &str) -> Result<String, SpecError> {
@@ -22,7 +23,11 @@ impl World for Bare {
 }
 
 fn plan(text: &str, options: &Options) -> Result<Plan, SpecError> {
-    build(Arc::new(Experiment::parse("t", "t.toml", text)?), options, &Bare)
+    build(
+        Arc::new(Experiment::parse("t", "t.toml", text)?),
+        options,
+        &Bare,
+    )
 }
 
 #[test]
@@ -40,11 +45,31 @@ fn equal_recipes_are_one_run_whatever_they_are_called() {
 fn every_part_of_the_identity_changes_the_key() {
     let base = plan(DESIGN, &Options::default()).expect("plans");
     let first = &base.cells[0].runs[0];
-    for set in ["momentum=0.8", "epochs=5", "augment.flip=0.4", "dataset=synthetic", "zero_gamma=true"] {
-        let other = plan(DESIGN, &Options { set: vec![set.into()], ..Options::default() }).expect("plans");
+    for set in [
+        "momentum=0.8",
+        "epochs=5",
+        "augment.flip=0.4",
+        "dataset=synthetic",
+        "zero_gamma=true",
+    ] {
+        let other = plan(
+            DESIGN,
+            &Options {
+                set: vec![set.into()],
+                ..Options::default()
+            },
+        )
+        .expect("plans");
         assert_ne!(&other.cells[0].runs[0], first, "{set}");
     }
-    let seeds = plan(DESIGN, &Options { seeds: Some(2), ..Options::default() }).expect("plans");
+    let seeds = plan(
+        DESIGN,
+        &Options {
+            seeds: Some(2),
+            ..Options::default()
+        },
+    )
+    .expect("plans");
     assert_eq!(&seeds.cells[0].runs[0], first, "seed 1 keeps its key");
     assert_ne!(&seeds.cells[0].runs[1], first);
 }
@@ -52,12 +77,27 @@ fn every_part_of_the_identity_changes_the_key() {
 #[test]
 fn options_that_name_nothing_are_refused_with_the_nearest_name() {
     let refused = |options: Options| plan(DESIGN, &options).expect_err("refused").to_string();
-    let rows = refused(Options { rows: Some(vec!["warm".into()]), ..Options::default() });
+    let rows = refused(Options {
+        rows: Some(vec!["warm".into()]),
+        ..Options::default()
+    });
     assert!(rows.contains("did you mean \"warmup\""), "{rows}");
-    let profile = refused(Options { profile: Some("quik".into()), ..Options::default() });
+    let profile = refused(Options {
+        profile: Some("quik".into()),
+        ..Options::default()
+    });
     assert!(profile.contains("did you mean \"quick\""), "{profile}");
-    let key = refused(Options { set: vec!["batchsize=3".into()], ..Options::default() });
+    let key = refused(Options {
+        set: vec!["batchsize=3".into()],
+        ..Options::default()
+    });
     assert!(key.contains("did you mean \"batch_size\""), "{key}");
-    let value = refused(Options { set: vec!["epochs=-1".into()], ..Options::default() });
-    assert!(value.contains("--set") && value.contains("at least 1"), "{value}");
+    let value = refused(Options {
+        set: vec!["epochs=-1".into()],
+        ..Options::default()
+    });
+    assert!(
+        value.contains("--set") && value.contains("at least 1"),
+        "{value}"
+    );
 }
