@@ -26,7 +26,7 @@ test: prerequisites libtorch fashion-mnist test-tools ## every test but the long
 test-long: prerequisites libtorch fashion-mnist test-tools ## the rest: tests marked #[ignore = "long: ..."]
 	@scripts/run-tests --long
 
-accept-%: build fashion-mnist ## accept-N: the acceptance lines of issue N, one by one
+accept-%: build fashion-mnist ## accept-N: the acceptance lines of part N, one by one (see scripts/accept/)
 	@scripts/accept/$*
 
 lint: prerequisites libtorch ## formatting and clippy, warnings are errors
