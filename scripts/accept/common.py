@@ -87,7 +87,7 @@ class Lab:
         self.state = {}
 
     def runner(self, *arguments, home, ok=(0,), env=None, timeout=3600):
-        return run(self.bin / "runner", *arguments, "--home", home, cwd=self.work, ok=ok, env=env, timeout=timeout)
+        return run(self.bin / "runner", *arguments, "--home", home, cwd=ROOT, ok=ok, env=env, timeout=timeout)
 
     def json(self, *arguments, home, **options):
         return json.loads(self.runner(*arguments, "--json", home=home, **options).stdout)
