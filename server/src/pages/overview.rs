@@ -1,0 +1,215 @@
+//! `/`: every experiment, and what needs a person.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use rungs_report::{Select, format};
+use rungs_report::table::{CellStatus, Table};
+use rungs_spec::result::RunState;
+use rungs_store::{RunFilter, Store};
+
+use super::table::heading;
+use super::{Layout, escape, html};
+use crate::error::Failure;
+use crate::human::{duration, plural};
+use crate::state::Dashboard;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Page {
+    layout: Layout,
+    page: Overview,
+}
+
+struct Overview {
+    context: String,
+    needs: Vec<Need>,
+    cards: Vec<Card>,
+}
+
+struct Need {
+    title: String,
+    text: String,
+    href: Option<String>,
+    command: Option<String>,
+}
+
+#[derive(Default)]
+struct Card {
+    name: String,
+    href: String,
+    heading: String,
+    title: String,
+    error: Option<String>,
+    rows: usize,
+    strip: Vec<Stripe>,
+    strip_label: String,
+    state: String,
+    best: Option<String>,
+    left: Option<String>,
+    profile: String,
+    command: Option<String>,
+}
+
+struct Stripe {
+    status: &'static str,
+    title: String,
+}
+
+/// The page.
+pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure> {
+    let layout = Layout::load(&dashboard, "tables").await?;
+    let store = dashboard.store().await?;
+    let slots = match &store {
+        Some(store) => store.slots().await?.len().max(1),
+        None => 1,
+    };
+    let mut cards = Vec::new();
+    for name in dashboard.experiments().await? {
+        cards.push(match dashboard.view(&name, None, Select::Best).await {
+            Ok(view) => card(&view.table, slots),
+            Err(failure) => Card {
+                href: format!("/tables/{}", escape(&name)),
+                heading: name.clone(),
+                name,
+                error: Some(failure.message),
+                ..Card::default()
+            },
+        });
+    }
+    // What is under way stands first, what was never started last.
+    cards.sort_by_key(|c| (c.left.is_none(), c.command.is_some()));
+    let needs = match &store {
+        Some(store) => needs(store, dashboard.scheduler_is_here()).await?,
+        None => vec![Need {
+            title: "This home is empty.".to_owned(),
+            text: "Nothing has run in it yet. Train the first table (a few minutes on two CPU cores) with".to_owned(),
+            href: None,
+            command: Some("runner reproduce table4".to_owned()),
+        }],
+    };
+    let page = Overview { context: format!("Home {}", dashboard.home().dir().display()), needs, cards };
+    html(&Page { layout, page })
+}
+
+/// Only what needs a person: failed runs, work without a scheduler, a pause.
+async fn needs(store: &Store, scheduler: bool) -> Result<Vec<Need>, Failure> {
+    let mut needs = Vec::new();
+    let of = |states| RunFilter { states, ..RunFilter::default() };
+    let failed = store.runs(&of(vec![RunState::Failed])).await?;
+    for run in failed.iter().take(3) {
+        needs.push(Need {
+            title: format!("Run {} failed.", run.key.short()),
+            text: run.message.clone().unwrap_or_else(|| "Its log says why.".to_owned()),
+            href: Some(format!("/runs/{}", run.key)),
+            command: Some(format!("runner retry {}", run.key.short())),
+        });
+    }
+    if failed.len() > 3 {
+        needs.push(Need {
+            title: format!("{} more runs failed.", failed.len() - 3),
+            text: String::new(),
+            href: Some("/queue".to_owned()),
+            command: None,
+        });
+    }
+    let open = store.runs(&of(vec![RunState::Running, RunState::Queued, RunState::Blocked])).await?;
+    if store.paused().await? {
+        needs.push(Need {
+            title: "Paused.".to_owned(),
+            text: "No new attempts start until".to_owned(),
+            href: None,
+            command: Some("runner resume".to_owned()),
+        });
+    }
+    if !open.is_empty() && !scheduler {
+        needs.push(Need {
+            title: "No scheduler is running.".to_owned(),
+            text: format!("{} waiting for one on this machine. Start it with", plural(open.len(), "run") + if open.len() == 1 { " is" } else { " are" }),
+            href: None,
+            command: Some("runner daemon".to_owned()),
+        });
+    }
+    Ok(needs)
+}
+
+fn card(table: &Table, slots: usize) -> Card {
+    let name = &table.experiment;
+    let cells: Vec<_> = table
+        .columns
+        .iter()
+        .filter(|c| !c.reference_only)
+        .flat_map(|column| table.rows.iter().filter_map(move |row| Some((row, column, row.cells.get(&column.id)?))))
+        .collect();
+    let count = |status: CellStatus| cells.iter().filter(|(.., c)| c.status == status).count();
+    let words = [
+        CellStatus::Done,
+        CellStatus::Partial,
+        CellStatus::Running,
+        CellStatus::Queued,
+        CellStatus::Blocked,
+        CellStatus::Failed,
+        CellStatus::Cancelled,
+        CellStatus::New,
+    ];
+    let state: Vec<String> = words
+        .into_iter()
+        .filter(|s| count(*s) > 0)
+        .map(|s| format!("{} {}", count(s), if s == CellStatus::New { "not run" } else { s.word() }))
+        .collect();
+    let state = if state.is_empty() { "paper values only".to_owned() } else { format!("{} of {}", state.join(", "), plural(cells.len(), "cell")) };
+    let new = count(CellStatus::New) == cells.len() && !cells.is_empty();
+    Card {
+        href: format!("/tables/{}", escape(name)),
+        name: name.clone(),
+        heading: table.paper.as_ref().and_then(|p| p.table.as_deref()).map_or_else(|| name.clone(), |n| format!("Table {n}")),
+        title: table.title.clone(),
+        error: None,
+        rows: table.rows.len().clamp(1, 12),
+        strip_label: format!("{}: {state}", heading(table)),
+        strip: cells
+            .iter()
+            .map(|(row, column, cell)| Stripe {
+                status: cell.status.word(),
+                title: format!("{}, {}: {}", row.label, column.label, cell.status.word()),
+            })
+            .collect(),
+        state,
+        best: best_step(table),
+        left: time_left(table, slots),
+        profile: table.profile.clone().unwrap_or_else(|| "the file as written".to_owned()),
+        command: new.then(|| format!("runner reproduce {name}")),
+    }
+}
+
+/// The largest significant step of the first metric, else the largest step, named as what it is.
+fn best_step(table: &Table) -> Option<String> {
+    let head = table.metrics.first()?;
+    let steps = table.values().filter(|(.., m, v)| m.name == head.name && v.delta.is_some());
+    let key = |v: &rungs_report::table::Value| (v.significant(), v.delta.unwrap_or(f64::MIN));
+    let (row, column, _, _, value) =
+        steps.max_by(|a, b| key(a.4).0.cmp(&key(b.4).0).then(key(a.4).1.total_cmp(&key(b.4).1)))?;
+    let proof = match (value.significant(), value.test) {
+        (true, Some("mcnemar")) => "between two models",
+        (true, _) => "significant",
+        (false, _) => "undecided",
+    };
+    let label = row.label.trim_start_matches("+ ");
+    Some(format!("{label} at {}: {} {}, {proof}", column.label, format::delta(&head.name, value.delta?), head.title))
+}
+
+/// From what finished runs took: the work left over the slots. Nothing is on its way: `None`.
+fn time_left(table: &Table, slots: usize) -> Option<String> {
+    let cells: Vec<_> = table.rows.iter().flat_map(|r| r.cells.values()).collect();
+    let open = |s| matches!(s, CellStatus::Running | CellStatus::Queued | CellStatus::Blocked);
+    if !cells.iter().any(|c| open(c.status)) {
+        return None;
+    }
+    let costs: Vec<f64> = cells.iter().filter_map(|c| Some(c.cost?.seconds)).collect();
+    if costs.is_empty() {
+        return Some("known after the first run".to_owned());
+    }
+    let per_run = costs.iter().sum::<f64>() / costs.len() as f64;
+    let runs: f64 = cells.iter().filter(|c| open(c.status)).map(|c| c.progress.runs as f64 * (1.0 - c.progress.share)).sum();
+    Some(format!("about {}", duration(runs * per_run / slots as f64)))
+}

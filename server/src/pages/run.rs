@@ -1,0 +1,408 @@
+//! `/runs/{run}`: one training, its curves, its recipe, what became of each attempt.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use rungs_report::{Select, format};
+use rungs_spec::RunKey;
+use rungs_spec::metric;
+use rungs_spec::result::{RunResult, RunState};
+use rungs_spec::settle::{self, Settled};
+use rungs_store::{AttemptRow, CellOf, Store};
+
+use super::table::color;
+use super::{ChartLink, Layout, escape, html, queue};
+use crate::error::Failure;
+use crate::human::{bytes, duration, grouped, moment, plural};
+use crate::state::Dashboard;
+use crate::view::View;
+
+/// Lines of the log that the page shows.
+const LOG_LINES: usize = 200;
+/// Bytes of the log's end that are read for them.
+const LOG_BYTES: u64 = 256 * 1024;
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct Page {
+    layout: Layout,
+    page: RunPage,
+}
+
+struct RunPage {
+    key: String,
+    short: String,
+    heading: String,
+    color: Option<usize>,
+    cells: Vec<CellLink>,
+    state: &'static str,
+    summary: String,
+    share: Option<u8>,
+    message_title: &'static str,
+    message: Option<String>,
+    waits: Option<String>,
+    figures: Vec<Figure>,
+    panels: Vec<Panel>,
+    changes: Vec<Change>,
+    recipe: Vec<RecipeLine>,
+    attempts: Vec<AttemptView>,
+    environment: Vec<(String, String)>,
+    log: String,
+    log_caption: String,
+}
+
+struct CellLink {
+    href: String,
+    text: String,
+}
+
+struct Figure {
+    label: String,
+    text: String,
+    metric: Option<String>,
+    value: f64,
+}
+
+struct Panel {
+    title: &'static str,
+    chart: Option<ChartLink>,
+    empty: &'static str,
+    points: usize,
+    caption: String,
+}
+
+/// What one row of the stack changed.
+struct Change {
+    color: usize,
+    label: String,
+    lines: Vec<RecipeLine>,
+}
+
+struct RecipeLine {
+    key: String,
+    value: String,
+    from: String,
+    was: Option<String>,
+    color: Option<usize>,
+}
+
+struct AttemptView {
+    number: u32,
+    state: String,
+    started: String,
+    took: String,
+    steps: String,
+    resumed_from: String,
+    slot: String,
+}
+
+/// View of the charts.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+pub struct Choices {
+    /// First step (or epoch) shown.
+    from: Option<String>,
+    /// Last one.
+    to: Option<String>,
+}
+
+/// The page; a prefix of a run key leads to it.
+pub async fn get(
+    State(dashboard): State<Dashboard>,
+    Path(prefix): Path<String>,
+    Query(choices): Query<Choices>,
+) -> Result<Response, Failure> {
+    let store = dashboard.some_store().await?;
+    let key = store.find_run(&prefix).await?;
+    if key.as_str() != prefix {
+        return Ok(Redirect::to(&format!("/runs/{key}")).into_response());
+    }
+    let layout = Layout::load(&dashboard, "tables").await?;
+    let page = page(&dashboard, &store, key, &choices).await?;
+    html(&Page { layout, page })
+}
+
+async fn page(dashboard: &Dashboard, store: &Store, key: RunKey, choices: &Choices) -> Result<RunPage, Failure> {
+    let result = store.results(std::slice::from_ref(&key)).await?.remove(&key);
+    let result = result.ok_or_else(|| Failure::not_found("no_such_run", format!("Run {key} is named, but nothing is known of it yet.")))?;
+    let cells = store.cells_of(&key).await?;
+    let attempts = store.attempts(&key).await?;
+    // The first cell tells the story of the recipe; a run that no experiment asks for has none.
+    let view = match cells.first() {
+        Some(cell) => dashboard.view(&cell.experiment, cell.profile.as_deref(), Select::Best).await.ok(),
+        None => None,
+    };
+    let story = view.as_ref().zip(cells.first()).and_then(|(view, cell)| story(view, cell));
+    let (log, log_caption) = log_tail(&dashboard.home().run(&key).log());
+    let running = result.state == RunState::Running;
+    let row = store.runs(&rungs_store::RunFilter { keys: vec![key.clone()], ..Default::default() }).await?.into_iter().next();
+    Ok(RunPage {
+        short: key.short().to_owned(),
+        heading: cell_heading(view.as_ref(), cells.first(), &key),
+        color: view.as_ref().zip(cells.first()).map(|(view, cell)| color(view, &cell.row)),
+        cells: cells.iter().map(cell_link).collect(),
+        state: result.state.word(),
+        summary: summary(&result, &attempts),
+        share: running.then(|| queue::share(result.progress)),
+        message_title: if result.state == RunState::Failed { "Failed." } else { "Last try." },
+        message: result.failure.as_ref().map(|f| f.message.clone()).or_else(|| row.as_ref().and_then(|r| r.message.clone())),
+        waits: row.filter(|r| !r.waits_for.is_empty()).map(|r| {
+            let names: Vec<&str> = r.waits_for.iter().map(RunKey::short).collect();
+            format!("It waits for run {}.", names.join(", "))
+        }),
+        figures: figures(&result),
+        panels: panels(store, &key, choices).await?,
+        changes: story.as_ref().map(|(view, keys)| changes(view, keys)).unwrap_or_default(),
+        recipe: match &story {
+            Some((view, keys)) => keys.iter().map(|k| line(view, k)).collect(),
+            None => plain_recipe(&result)?,
+        },
+        attempts: attempts.iter().map(attempt_view).collect(),
+        environment: environment(&attempts),
+        log,
+        log_caption,
+        key: key.to_string(),
+    })
+}
+
+/// `+ LR warmup / BS=1024 / seed 1`
+fn cell_heading(view: Option<&View>, cell: Option<&CellOf>, key: &RunKey) -> String {
+    let Some(cell) = cell else { return format!("Run {}", key.short()) };
+    let row = view.and_then(|v| v.experiment.row(&cell.row)).map_or(cell.row.as_str(), |r| r.label.as_str());
+    let column = view.and_then(|v| v.experiment.column(&cell.column)).map_or(cell.column.as_str(), |c| c.label.as_str());
+    format!("{row} / {column} / seed {}", cell.seed)
+}
+
+fn cell_link(cell: &CellOf) -> CellLink {
+    let profile = cell.profile.as_deref();
+    CellLink {
+        href: format!("/tables/{}{}", escape(&cell.experiment), profile.map_or(String::new(), |p| format!("?profile={}", escape(p)))),
+        text: format!("{}{}: {} / {}", cell.experiment, profile.map_or(String::new(), |p| format!(", {p}")), cell.row, cell.column),
+    }
+}
+
+fn summary(result: &RunResult, attempts: &[AttemptRow]) -> String {
+    let p = result.progress;
+    let mut words = Vec::new();
+    if result.attempts > 0 {
+        words.push(format!("attempt {}", result.attempts));
+    }
+    if p.steps > 0 {
+        words.push(if p.step >= p.steps { format!("all {} steps", grouped(p.steps)) } else { format!("step {} of {}", grouped(p.step), grouped(p.steps)) });
+        if p.steps_per_epoch > 0 && p.step < p.steps {
+            words.push(format!("epoch {} of {}", p.step / p.steps_per_epoch + 1, result.recipe.epochs));
+        }
+    }
+    if result.state == RunState::Running && p.images_per_s > 0.0 {
+        words.push(format!("{} images/s", grouped(p.images_per_s.round() as u64)));
+        let images = p.steps.saturating_sub(p.step) as f64 * f64::from(result.recipe.batch_size);
+        words.push(format!("{} left", duration(images / p.images_per_s)));
+    }
+    if let Some(done) = &result.finished {
+        words.push(format!("{} of training", duration(done.epoch_seconds.iter().sum())));
+    }
+    if let Some(start) = attempts.first().and_then(|a| a.started_at_ms) {
+        words.push(format!("started {}", moment(start)));
+    }
+    words.join(" · ")
+}
+
+/// The last evaluation and the outcome, as numbers.
+fn figures(result: &RunResult) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for split in ["val", "test"] {
+        let Some(last) = result.evaluations.iter().filter(|e| e.split == split).max_by_key(|e| e.epoch) else { continue };
+        for (name, value) in &last.metrics {
+            let Some(known) = metric::find(name) else { continue };
+            figures.push(Figure {
+                label: format!("{} after epoch {}", known.title, last.epoch),
+                text: format!("{}{} · n {}", format::number(name, *value), unit(known), grouped(last.n)),
+                metric: Some(name.clone()),
+                value: *value,
+            });
+        }
+    }
+    if let Some(done) = &result.finished {
+        let plain = |label: &str, text: String| Figure { label: label.to_owned(), text, metric: None, value: 0.0 };
+        figures.push(plain("Best epoch", done.best_epoch.to_string()));
+        figures.push(plain("Peak memory", bytes(done.peak_bytes)));
+        figures.push(plain("Weights", format!("blake3 {}", done.weights_blake3.get(..16).unwrap_or(&done.weights_blake3))));
+    }
+    figures
+}
+
+fn unit(metric: &metric::Metric) -> String {
+    if metric.unit.is_empty() { String::new() } else { format!("\u{a0}{}", metric.unit) }
+}
+
+/// Title, metrics, x axis, what stands there before the first point.
+const PANELS: [(&str, &[&str], &str, &str); 4] = [
+    ("Accuracy", &["val/top1", "val/top5"], "epoch", "Appears with the first evaluated epoch."),
+    ("Loss", &["train/loss", "val/loss"], "step", "Appears with the first steps."),
+    ("Learning rate", &["lr"], "step", "Appears with the first steps."),
+    ("Throughput", &["system/images_per_s"], "step", "Appears with the first steps."),
+];
+
+async fn panels(store: &Store, key: &RunKey, choices: &Choices) -> Result<Vec<Panel>, Failure> {
+    let known = store.metrics_of(key).await?;
+    let mut panels = Vec::new();
+    for (title, metrics, x, empty) in PANELS {
+        let mut shown = Vec::new();
+        let mut words = Vec::new();
+        let mut points = 0;
+        for name in metrics.iter().filter(|m| known.iter().any(|k| k == *m)) {
+            let n = store.series(key, name, false).await?.len();
+            if n == 0 {
+                continue;
+            }
+            points += n;
+            shown.push(*name);
+            let per = if name.starts_with("val/") { "epoch" } else { "step" };
+            words.push(format!("{name}: {}, one per {per}", plural(n, "point")));
+        }
+        let mut query = format!("runs={key}&metric={}&x={x}&v={points}", shown.join(","));
+        for (name, value) in [("from", &choices.from), ("to", &choices.to)] {
+            if let Some(value) = value.as_ref().filter(|_| x == "step") {
+                query.push_str(&format!("&{name}={}", escape(value)));
+            }
+        }
+        let titles: Vec<&str> = shown.iter().filter_map(|m| metric::find(m)).map(|m| m.title).collect();
+        let alt = format!("{} by {x}", titles.join(" and "));
+        panels.push(Panel {
+            title,
+            chart: (points > 0).then(|| ChartLink::new("line", &query, alt, (460, 260))),
+            empty,
+            points,
+            caption: words.join(" · "),
+        });
+    }
+    Ok(panels)
+}
+
+/// Every key of the run's recipe with what set it, from the cell that asked for it.
+fn story<'a>(view: &'a View, cell: &CellOf) -> Option<(&'a View, Vec<Settled>)> {
+    let row = view.experiment.row(&cell.row)?;
+    let column = view.experiment.column(&cell.column)?;
+    let settled = settle::cell(&view.experiment, view.plan.profile.as_deref(), row, column, &view.options.set).ok()?;
+    Some((view, settled.keys))
+}
+
+/// The row whose refinement (or `set`) gave a key its value.
+fn row_of<'a>(view: &'a View, key: &Settled) -> Option<&'a rungs_spec::experiment::Row> {
+    view.experiment.rows.iter().find(|row| {
+        key.from == format!("row {}", row.id) || (key.refinement.is_some() && key.from.ends_with(&format!("(row {})", row.id)))
+    })
+}
+
+fn line(view: &View, key: &Settled) -> RecipeLine {
+    RecipeLine {
+        key: key.key.clone(),
+        value: key.value.clone(),
+        from: key.from.clone(),
+        was: key.overrode.last().map(|(value, _)| value.clone()).filter(|was| *was != key.value),
+        color: row_of(view, key).map(|row| color(view, &row.id)),
+    }
+}
+
+fn changes(view: &View, keys: &[Settled]) -> Vec<Change> {
+    let mut by_row: BTreeMap<usize, Change> = BTreeMap::new();
+    for key in keys {
+        let Some(row) = row_of(view, key) else { continue };
+        let place = view.experiment.rows.iter().position(|r| r.id == row.id).unwrap_or(0);
+        let change = by_row.entry(place).or_insert_with(|| Change { color: color(view, &row.id), label: row.label.clone(), lines: Vec::new() });
+        change.lines.push(line(view, key));
+    }
+    by_row.into_values().collect()
+}
+
+fn plain_recipe(result: &RunResult) -> Result<Vec<RecipeLine>, Failure> {
+    let value = serde_json::to_value(&result.recipe).map_err(|e| Failure::internal(format!("The recipe could not be written: {e}.")))?;
+    let mut lines = Vec::new();
+    flatten("", &value, &mut |key, value| {
+        lines.push(RecipeLine { key, value, from: "recipe.json".to_owned(), was: None, color: None });
+    });
+    Ok(lines)
+}
+
+/// Dotted keys of nested objects; arrays stay on one line.
+fn flatten(prefix: &str, value: &serde_json::Value, out: &mut impl FnMut(String, String)) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, inner) in map {
+                let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&path, inner, out);
+            }
+        }
+        serde_json::Value::Null => out(prefix.to_owned(), "none".to_owned()),
+        serde_json::Value::String(text) => out(prefix.to_owned(), text.clone()),
+        other => out(prefix.to_owned(), other.to_string()),
+    }
+}
+
+fn attempt_view(attempt: &AttemptRow) -> AttemptView {
+    let took = attempt.started_at_ms.zip(attempt.ended_at_ms).map(|(a, b)| duration((b - a) as f64 / 1000.0));
+    let steps = attempt.step0.map(|from| match attempt.last_step {
+        Some(to) => format!("{} to {}", grouped(from), grouped(to)),
+        None => format!("from {}", grouped(from)),
+    });
+    AttemptView {
+        number: attempt.attempt,
+        state: attempt.state.word().to_owned(),
+        started: attempt.started_at_ms.map_or_else(|| "–".to_owned(), moment),
+        took: took.unwrap_or_else(|| "–".to_owned()),
+        steps: steps.unwrap_or_else(|| "–".to_owned()),
+        resumed_from: attempt.resumed_from.clone().unwrap_or_else(|| "–".to_owned()),
+        slot: attempt.slot.clone().unwrap_or_else(|| "–".to_owned()),
+    }
+}
+
+fn environment(attempts: &[AttemptRow]) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    if let Some(environment) = attempts.last().and_then(|a| a.environment.as_ref()) {
+        flatten("", environment, &mut |key, value| pairs.push((key, value)));
+    }
+    pairs
+}
+
+/// The last lines of a log; a log that grew huge is read only at its end.
+fn log_tail(path: &std::path::Path) -> (String, String) {
+    let read = || -> std::io::Result<(Vec<u8>, bool)> {
+        let mut file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_BYTES).read_to_end(&mut bytes)?;
+        Ok((bytes, length > LOG_BYTES))
+    };
+    match read() {
+        Ok((bytes, cut)) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let lines: Vec<&str> = text.lines().skip(usize::from(cut)).collect();
+            let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
+            let caption = if cut || shown.len() < lines.len() { format!("last {} lines", shown.len()) } else { plural(shown.len(), "line") };
+            (shown.join("\n"), caption)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (String::new(), "nothing yet".to_owned()),
+        Err(error) => (String::new(), format!("{} cannot be read: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_shows_its_last_lines() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log.txt");
+        assert_eq!(log_tail(&path).1, "nothing yet");
+        std::fs::write(&path, (1..=3).map(|i| format!("line {i}\n")).collect::<String>()).expect("written");
+        assert_eq!(log_tail(&path), ("line 1\nline 2\nline 3".to_owned(), "3 lines".to_owned()));
+        std::fs::write(&path, (1..=100_000).map(|i| format!("line {i}\n")).collect::<String>()).expect("written");
+        let (text, caption) = log_tail(&path);
+        assert_eq!((text.lines().count(), caption.as_str()), (200, "last 200 lines"));
+        assert!(text.ends_with("line 100000"));
+    }
+}

@@ -1,0 +1,141 @@
+//! What every request needs: the home, its database (opened when there is one), and the answer to
+//! "is a scheduler there?".
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rungs_report::Select;
+use rungs_spec::home::Home;
+use rungs_spec::plan::Options;
+use rungs_store::Store;
+use rungs_store::world::HomeWorld;
+use tokio::sync::Mutex;
+
+use crate::error::Failure;
+use crate::view::{self, View};
+
+/// Shared by all requests; cheap to clone.
+#[derive(Clone)]
+pub struct Dashboard(Arc<Inner>);
+
+struct Inner {
+    home: Home,
+    db: PathBuf,
+    /// The open database, and which file it is: a rebuilt database is another file.
+    store: Mutex<Option<(FileId, Store)>>,
+}
+
+type FileId = (u64, u64);
+
+fn file_id(path: &Path) -> Option<FileId> {
+    std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}
+
+impl Dashboard {
+    /// A dashboard over a home and its database; neither needs to exist yet.
+    pub fn new(home: Home, db: PathBuf) -> Self {
+        Dashboard(Arc::new(Inner { home, db, store: Mutex::new(None) }))
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.0.home
+    }
+
+    /// The database; `None` while there is none. It is opened again when its file was replaced.
+    pub async fn store(&self) -> Result<Option<Store>, Failure> {
+        let mut open = self.0.store.lock().await;
+        let Some(id) = file_id(&self.0.db) else {
+            *open = None;
+            return Ok(None);
+        };
+        if let Some((of, store)) = open.as_ref()
+            && *of == id
+        {
+            return Ok(Some(store.clone()));
+        }
+        let store = Store::open_reader(&self.0.db).await?;
+        *open = Some((id, store.clone()));
+        Ok(Some(store))
+    }
+
+    /// The database, or a 404 that says how to get one.
+    pub async fn some_store(&self) -> Result<Store, Failure> {
+        self.store().await?.ok_or_else(|| {
+            Failure::not_found(
+                "no_database",
+                format!(
+                    "There is no database at {} yet, so nothing has run in this home. Start with: runner reproduce table4",
+                    self.0.db.display()
+                ),
+            )
+        })
+    }
+
+    /// What planning asks of this machine.
+    pub fn world(&self) -> Result<HomeWorld, Failure> {
+        Ok(HomeWorld::load(self.home())?)
+    }
+
+    /// The table of an experiment.
+    pub async fn view(&self, experiment: &str, profile: Option<&str>, select: Select) -> Result<View, Failure> {
+        let store = self.store().await?;
+        let world = self.world()?;
+        let options = Options { profile: profile.map(str::to_owned), ..Options::default() };
+        Ok(view::table(store.as_ref(), self.home(), &world, experiment, select, &options).await?)
+    }
+
+    /// Grows with every change of what pages show; 0 without a database.
+    pub async fn change_counter(&self) -> Result<u64, Failure> {
+        match self.store().await? {
+            Some(store) => Ok(store.change_counter().await?),
+            None => Ok(0),
+        }
+    }
+
+    /// Whether somebody on this machine holds the scheduler's lock. Read from /proc/locks, because
+    /// trying the lock, even for an instant, could turn a starting scheduler away.
+    pub fn scheduler_is_here(&self) -> bool {
+        let Some((_, inode)) = file_id(&self.home().scheduler_lock()) else { return false };
+        std::fs::read_to_string("/proc/locks").is_ok_and(|locks| holds_flock(&locks, inode))
+    }
+}
+
+/// Whether /proc/locks has an flock on that inode: `1: FLOCK  ADVISORY  WRITE 123 08:01:4711 0 EOF`.
+fn holds_flock(locks: &str, inode: u64) -> bool {
+    locks.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some("FLOCK")
+            && words.nth(3).and_then(|place| place.rsplit(':').next()).and_then(|text| text.parse().ok()) == Some(inode)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_found_by_inode() {
+        let locks = "1: POSIX  ADVISORY  WRITE 708 08:01:4711 0 EOF\n2: FLOCK  ADVISORY  WRITE 99 08:01:815 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 100 08:01:816 0 EOF\n";
+        assert!(holds_flock(locks, 815));
+        assert!(!holds_flock(locks, 4711), "not an flock");
+        assert!(!holds_flock(locks, 816), "only waits for it");
+        assert!(!holds_flock("", 815));
+    }
+
+    #[test]
+    fn nobody_schedules_an_empty_home_until_somebody_locks_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = Home(dir.path().to_owned());
+        let dashboard = Dashboard::new(home.clone(), home.database());
+        assert!(!dashboard.scheduler_is_here());
+        let file = std::fs::File::create(home.scheduler_lock()).expect("created");
+        assert!(!dashboard.scheduler_is_here());
+        file.lock().expect("locked");
+        assert!(dashboard.scheduler_is_here());
+        drop(file);
+        assert!(!dashboard.scheduler_is_here());
+    }
+}

@@ -1,0 +1,117 @@
+//! One experiment under one profile, as pages, exports and the runner's printed table all see it:
+//! the file, its plan, what is known of its runs, and the table made of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rungs_report::{ReportError, Select, Table};
+use rungs_spec::experiment::Experiment;
+use rungs_spec::home::Home;
+use rungs_spec::plan::{Options, Plan, World};
+use rungs_spec::result::RunResult;
+use rungs_spec::{RunKey, SpecError};
+use rungs_store::{Applied, Store, StoreError};
+
+/// An experiment with its results.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The file it was applied from, else the one in `./experiments`, else the built-in one.
+    pub experiment: Arc<Experiment>,
+    /// Its cells and runs.
+    pub plan: Plan,
+    /// What is known of the plan's runs; runs never queued are absent.
+    pub results: BTreeMap<RunKey, RunResult>,
+    /// Paper and ours, side by side.
+    pub table: Table,
+    /// Options in force: those asked for, completed by the newest application's.
+    pub options: Options,
+}
+
+/// Why there is no table.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The experiment, the profile or a key is not known.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The database cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The statistics could not be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A file of the home cannot be read.
+    #[error("{file} cannot be read: {source}")]
+    File {
+        /// Which.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Loads an experiment, plans it with the seeds and settings it was applied with, and lays the
+/// results beside the paper's numbers. `store` is `None` while there is no database: every cell is
+/// new then. Options that are absent (`seeds`, an empty `set`) are those of the newest application
+/// under that profile.
+///
+/// Errors: an unknown experiment or profile, a file or database that cannot be read.
+pub async fn table(
+    store: Option<&Store>,
+    home: &Home,
+    world: &dyn World,
+    name: &str,
+    select: Select,
+    options: &Options,
+) -> Result<View, ViewError> {
+    let (experiment, options) = choose(store, home, world, name, options).await?;
+    let plan = rungs_spec::plan::build(experiment.clone(), &options, world)?;
+    let keys: Vec<RunKey> = plan.runs.iter().map(|run| run.key.clone()).collect();
+    let results = match store {
+        Some(store) => store.results(&keys).await?,
+        None => BTreeMap::new(),
+    };
+    let table = rungs_report::table::build(&plan, &results, select)?;
+    Ok(View { experiment, plan, results, table, options })
+}
+
+/// The file and the options to plan with.
+async fn choose(
+    store: Option<&Store>,
+    home: &Home,
+    world: &dyn World,
+    name: &str,
+    asked: &Options,
+) -> Result<(Arc<Experiment>, Options), ViewError> {
+    let applied = match store {
+        Some(store) => store.applied(Some(name)).await?,
+        None => Vec::new(),
+    };
+    let newest = applied.iter().max_by_key(|a| a.applied_at_ms);
+    let current = match newest {
+        Some(application) => applied_file(home, application)?,
+        None => world.experiment(name)?,
+    };
+    let mut options = asked.clone();
+    let profile = options.profile.clone().or_else(|| current.default_profile.clone());
+    let Some(application) = applied.iter().filter(|a| a.profile == profile).max_by_key(|a| a.applied_at_ms) else {
+        // Never applied under this profile: what `reproduce` would do now.
+        let file = if newest.is_some() { world.experiment(name).unwrap_or(current) } else { current };
+        options.profile = profile;
+        return Ok((file, options));
+    };
+    let file = if newest.is_some_and(|n| n.hash == application.hash) { current } else { applied_file(home, application)? };
+    options.profile = profile;
+    options.seeds = options.seeds.or(Some(application.seeds));
+    if options.set.is_empty() {
+        options.set.clone_from(&application.set);
+    }
+    Ok((file, options))
+}
+
+/// The text that was applied, as the home keeps it.
+fn applied_file(home: &Home, application: &Applied) -> Result<Arc<Experiment>, ViewError> {
+    let path = home.experiments().join(format!("{}.toml", application.hash));
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(&path).map_err(|source| ViewError::File { file: file.clone(), source })?;
+    Ok(Arc::new(Experiment::parse(&application.experiment, &file, &text)?))
+}
