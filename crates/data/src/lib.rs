@@ -1,1 +1,85 @@
+//! Datasets, the paper's preprocessing, and the prefetching loader.
+//!
+//! | question | module |
+//! |---|---|
+//! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`synthetic`], [`tensors`] |
+//! | which images does `train_subset` take? | [`subset`] |
+//! | what happens to an image before the network sees it? | [`preprocess`] |
+//! | how do batches come, and in which order? | [`loader`], [`eval`] |
+//! | where do random numbers come from? | [`random`] |
+//!
+//! Architecture invariants: no libtorch; what a loader yields depends on (seed, epoch, index) alone,
+//! never on the number of threads or on timing.
+//!
+//! # From a recipe to batches
+//! ```
+//! use rungs_data::{EvalSet, Layout, Loader, LoaderConfig, Pixels, Split, digest, open, subset};
+//!
+//! # fn main() -> Result<(), rungs_data::DataError> {
+//! # let augment = rungs_spec::recipe::Augment {
+//! #     crop_area: [0.08, 1.0], crop_ratio: [0.75, 1.3333], flip: 0.5, hue: 0.4, saturation: 0.4,
+//! #     brightness: 0.4, contrast: 0.0, pca_std: 0.1, antialias: false, resize_short: 37,
+//! # };
+//! # let (seed, epoch, first_batch) = (1, 0, 14);
+//! let path = None; // RunFile.dataset.path.as_deref()
+//! let train = subset(open("synthetic", path, Split::Train)?, Some(1024))?;
+//! let val = subset(open("synthetic", path, Split::Val)?, None)?;
+//! let seen = digest(train.as_ref())?; // for the `started` event; classes: train.classes()
+//!
+//! // `LoaderConfig::from_recipe(&recipe, seed, workers)` reads these from a recipe.
+//! let config = LoaderConfig {
+//!     seed,
+//!     batch_size: 64,
+//!     input_size: 32,
+//!     augment,
+//!     variant: rungs_spec::recipe::Variant::Paper,
+//!     max_corrupt: 0,
+//!     layout: Layout::ChannelsLast, // memory N, H, W, 3; or Layout::Nchw
+//!     workers: 1,                   // 0 = in this thread
+//! };
+//! let loader = Loader::train(train.clone(), &config, epoch, first_batch)?;
+//! assert_eq!(loader.batches(), 16); // of the whole epoch, drop_last
+//! for batch in loader {
+//!     let batch = batch?; // dropping it gives its buffer back to the loader
+//!     assert_eq!(batch.labels.len(), 64);
+//!     match &batch.images {
+//!         // One tensor of batch.len() x height x width x 3 values, permuted to N, 3, H, W.
+//!         Pixels::F32(values) => assert_eq!(values.len(), 64 * 32 * 32 * 3),
+//!         Pixels::F64(_) => unreachable!("only tensors: files of doubles come as doubles"),
+//!     }
+//! }
+//!
+//! // Evaluation: every image once, in order, the last batch may be smaller. Kept after the first
+//! // pass if all of it is under 512 MB. The batch size is free.
+//! let mut eval = EvalSet::new(val, &config, 256)?;
+//! let mut images = 0;
+//! for batch in eval.pass()? {
+//!     images += batch?.labels.len();
+//! }
+//! assert_eq!((images, seen.len()), (512, 64));
+//! # Ok(())
+//! # }
+//! ```
+#![warn(missing_docs)]
 
+pub mod dataset;
+pub mod error;
+pub mod eval;
+pub mod fashion_mnist;
+mod idx;
+pub mod loader;
+mod locate;
+pub mod preprocess;
+pub mod random;
+pub mod subset;
+pub mod synthetic;
+pub mod tensors;
+mod worker;
+
+pub use dataset::{Dataset, Image, Split, digest, open};
+pub use error::DataError;
+pub use eval::EvalSet;
+pub use loader::{Batch, Loader, LoaderConfig, Pixels};
+pub use locate::locate;
+pub use preprocess::Layout;
+pub use subset::subset;

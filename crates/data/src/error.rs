@@ -1,0 +1,79 @@
+//! What can go wrong with data: one paragraph each, naming the place and the cure.
+
+use std::path::PathBuf;
+
+/// Why data cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// No dataset has this name.
+    #[error("no dataset is called \"{name}\"; {hint}")]
+    UnknownDataset {
+        /// As asked for.
+        name: String,
+        /// Nearest known name, or all of them.
+        hint: String,
+    },
+    /// A file or directory of a dataset is not there.
+    #[error("{dataset}: {what} is not there ({looked}); {cure}")]
+    Missing {
+        /// Dataset.
+        dataset: String,
+        /// File or directory.
+        what: String,
+        /// Where it was looked for.
+        looked: String,
+        /// What to do.
+        cure: String,
+    },
+    /// The operating system refused a file.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Io {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not what its name says.
+    #[error("{}: {problem}; {cure}", path.display())]
+    BadFile {
+        /// File.
+        path: PathBuf,
+        /// Expected and found.
+        problem: String,
+        /// What to do.
+        cure: String,
+    },
+    /// One image cannot be decoded: tolerated up to `max_corrupt` times a pass.
+    #[error("image {index} of {dataset} cannot be decoded: {problem}")]
+    Corrupt {
+        /// Dataset.
+        dataset: String,
+        /// Index in the split.
+        index: usize,
+        /// Why.
+        problem: String,
+    },
+    /// More undecodable images than the recipe tolerates.
+    #[error(
+        "{count} images of {dataset} cannot be decoded, the recipe tolerates {max} (the last was {last}); \
+         repair the dataset, or set max_corrupt"
+    )]
+    TooManyCorrupt {
+        /// Dataset.
+        dataset: String,
+        /// Undecodable images of this pass so far.
+        count: u64,
+        /// `max_corrupt`.
+        max: u32,
+        /// The last of them.
+        last: Box<DataError>,
+    },
+    /// The recipe asks for something that this dataset or pipeline cannot do.
+    #[error("{0}")]
+    Recipe(String),
+    /// A loader thread died: a bug of ours.
+    #[error(
+        "a loader thread panicked: {0}; this is a bug, please report it with the run's recipe.json"
+    )]
+    Panic(String),
+}

@@ -1,0 +1,419 @@
+//! What happens to an image before the network sees it: the six steps of the paper's section 2.1.
+//!
+//! | step | file |
+//! |---|---|
+//! | 1. decode to 0..255 floats | the datasets; everything below works on the 0..255 scale |
+//! | 2. crop a random area at a random aspect ratio, resize to the input | [`crop`], [`resize`] |
+//! | 3. flip | [`flip`] |
+//! | 4. hue, saturation, brightness (contrast is 0 in the paper) | [`hue`], [`saturation`], [`brightness`], [`contrast`] |
+//! | 5. PCA noise | [`pca`] |
+//! | 6. normalise | [`normalise`] |
+//!
+//! Steps 4 to 6 are affine in (R, G, B), and so is their composition: one 3x4 matrix an image
+//! ([`affine`]), applied to each row as it leaves the resize. What was drawn is a [`draw::Draw`].
+//! The authors' code rounds to bytes between the steps instead: [`gluoncv`].
+//! Evaluation takes a centre crop and normalises: [`evaluate`].
+
+pub mod affine;
+pub mod brightness;
+pub mod contrast;
+pub mod crop;
+pub mod draw;
+pub mod evaluate;
+pub mod flip;
+pub mod gluoncv;
+pub mod hue;
+pub mod normalise;
+pub mod pca;
+pub mod resize;
+pub mod saturation;
+
+use rungs_spec::recipe::{Augment, Variant};
+
+use crate::dataset::Image;
+use crate::error::DataError;
+use crate::random::Stream;
+use affine::{Affine, Painter};
+use draw::Draw;
+use resize::{Resizer, Window};
+
+/// Weights of R, G, B in a grey value (Rec. 601), as the authors' framework has them.
+pub const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
+
+/// Order of the values of an image in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// H, W, 3: what convolutions on a CPU prefer.
+    #[default]
+    ChannelsLast,
+    /// 3, H, W.
+    Nchw,
+}
+
+/// The steps for one recipe.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    augment: Augment,
+    variant: Variant,
+    size: usize,
+    layout: Layout,
+}
+
+/// Buffers of one thread, reused from image to image.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    resizer: Resizer,
+    pixels: Vec<f32>,
+}
+
+impl Pipeline {
+    /// Error: a value of `augment` that makes no sense.
+    pub fn new(
+        augment: &Augment,
+        variant: Variant,
+        size: u32,
+        layout: Layout,
+    ) -> Result<Self, DataError> {
+        check(augment, size)?;
+        Ok(Pipeline {
+            augment: augment.clone(),
+            variant,
+            size: size as usize,
+            layout,
+        })
+    }
+
+    /// Side of the output, pixels.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// All six steps with the draws of `stream`, into `size * size * 3` values.
+    pub fn train(
+        &self,
+        image: &Image,
+        stream: &mut Stream,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let draw = Draw::new(
+            &self.augment,
+            self.variant,
+            image.width,
+            image.height,
+            stream,
+        );
+        self.drawn(image, &draw, scratch, out);
+    }
+
+    /// All six steps with these draws.
+    pub fn drawn(&self, image: &Image, draw: &Draw, scratch: &mut Scratch, out: &mut [f32]) {
+        let window = Window {
+            region: draw.crop,
+            full: [self.size; 2],
+            offset: [0; 2],
+            size: self.size,
+            flip: draw.flip,
+            antialias: self.augment.antialias,
+        };
+        let Scratch { resizer, pixels } = scratch;
+        if self.variant == Variant::Gluoncv {
+            gluoncv::byte_steps(image, &window, draw, resizer, pixels);
+            let painter = Painter::new(&normalise::affine(), self.layout, self.size);
+            let width = self.size * 3;
+            for (y, row) in pixels.chunks_exact(width).enumerate() {
+                painter.rgb_row(y, row, out);
+            }
+            return;
+        }
+        let mut colour = hue::affine(draw.hue)
+            .then(&saturation::affine(draw.saturation))
+            .then(&brightness::affine(draw.brightness));
+        if draw.contrast != 1.0 {
+            // The only step that needs the whole image first: its mean.
+            let mean = resizer.mean(image, &window);
+            colour = colour.then(&contrast::affine(draw.contrast, colour.apply(mean)));
+        }
+        let colour = colour
+            .then(&Affine::shift(pca::noise(draw.pca)))
+            .then(&normalise::affine());
+        self.paint(image, &window, &colour, resizer, out);
+    }
+
+    /// Resize, centre crop, normalise.
+    pub fn evaluate(&self, image: &Image, scratch: &mut Scratch, out: &mut [f32]) {
+        let window = evaluate::window(
+            image.width,
+            image.height,
+            self.augment.resize_short as usize,
+            self.size,
+            self.augment.antialias,
+        );
+        self.paint(
+            image,
+            &window,
+            &normalise::affine(),
+            &mut scratch.resizer,
+            out,
+        );
+    }
+
+    fn paint(
+        &self,
+        image: &Image,
+        window: &Window,
+        colour: &Affine,
+        resizer: &mut Resizer,
+        out: &mut [f32],
+    ) {
+        let painter = Painter::new(colour, self.layout, self.size);
+        match image.channels {
+            crate::dataset::Channels::Grey => {
+                resizer.rows(image, window, |y, row| painter.grey_row(y, row, out));
+            }
+            crate::dataset::Channels::Rgb => {
+                resizer.rows(image, window, |y, row| painter.rgb_row(y, row, out));
+            }
+        }
+    }
+}
+
+fn check(augment: &Augment, size: u32) -> Result<(), DataError> {
+    let Augment {
+        crop_area,
+        crop_ratio,
+        flip,
+        hue,
+        saturation,
+        brightness,
+        contrast,
+        pca_std,
+        antialias: _,
+        resize_short,
+    } = augment;
+    let range = |[low, high]: [f64; 2], max: f64| low > 0.0 && low <= high && high <= max;
+    let bad = if size == 0 {
+        format!("input_size is {size}; give a side in pixels")
+    } else if !range(*crop_area, 1.0) {
+        format!("augment.crop_area is {crop_area:?}; give [a, b] with 0 < a <= b <= 1")
+    } else if !range(*crop_ratio, 1e3) {
+        format!("augment.crop_ratio is {crop_ratio:?}; give [a, b] with 0 < a <= b")
+    } else if !(0.0..=1.0).contains(flip) {
+        format!("augment.flip is {flip}; give a probability from 0 to 1")
+    } else if let Some((name, value)) = [
+        ("hue", hue),
+        ("saturation", saturation),
+        ("brightness", brightness),
+        ("contrast", contrast),
+    ]
+    .into_iter()
+    .find(|(_, value)| !(0.0..=1.0).contains(*value))
+    {
+        format!(
+            "augment.{name} is {value}; give x from 0 to 1, the coefficient is drawn from U[1 - x, 1 + x]"
+        )
+    } else if !(*pca_std >= 0.0 && pca_std.is_finite()) {
+        format!("augment.pca_std is {pca_std}; give a standard deviation of at least 0")
+    } else if *resize_short < size {
+        format!(
+            "augment.resize_short is {resize_short}, less than input_size {size}: no centre crop of that size \
+             fits; leave it out, or give at least {size}"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(DataError::Recipe(bad))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::dataset::Channels;
+    use crate::random::Purpose;
+
+    /// The paper's ranges.
+    pub(crate) fn paper(resize_short: u32) -> Augment {
+        Augment {
+            crop_area: [0.08, 1.0],
+            crop_ratio: [0.75, 4.0 / 3.0],
+            flip: 0.5,
+            hue: 0.4,
+            saturation: 0.4,
+            brightness: 0.4,
+            contrast: 0.0,
+            pca_std: 0.1,
+            antialias: false,
+            resize_short,
+        }
+    }
+
+    pub(crate) fn picture(width: usize, height: usize, channels: Channels) -> Image {
+        let mut stream = Stream::new(Purpose::Synthetic, 9, width as u64, height as u64);
+        let data = (0..width * height * channels.count())
+            .map(|_| stream.below(256) as u8)
+            .collect();
+        Image {
+            width,
+            height,
+            channels,
+            data,
+        }
+    }
+
+    fn run(pipeline: &Pipeline, image: &Image, index: u64) -> Vec<f32> {
+        let mut out = vec![f32::NAN; pipeline.size * pipeline.size * 3];
+        let mut stream = Stream::new(Purpose::Augment, 1, 0, index);
+        pipeline.train(image, &mut stream, &mut Scratch::default(), &mut out);
+        out
+    }
+
+    /// Grey's shortcut and the RGB path are the same function.
+    #[test]
+    fn grey_equals_three_equal_channels() {
+        let grey = picture(28, 31, Channels::Grey);
+        let data = grey.data.iter().flat_map(|b| [*b; 3]).collect();
+        let rgb = Image {
+            channels: Channels::Rgb,
+            data,
+            ..grey.clone()
+        };
+        for variant in [Variant::Paper, Variant::Gluoncv] {
+            for contrast in [0.0, 0.4] {
+                let augment = Augment {
+                    contrast,
+                    ..paper(32)
+                };
+                let pipeline = Pipeline::new(&augment, variant, 28, Layout::ChannelsLast).unwrap();
+                for index in 0..20 {
+                    for (a, b) in run(&pipeline, &grey, index)
+                        .iter()
+                        .zip(run(&pipeline, &rgb, index))
+                    {
+                        assert!((a - b).abs() < 1e-4, "{variant:?} {a} {b}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn layouts_hold_the_same_values() {
+        let image = picture(40, 30, Channels::Rgb);
+        for variant in [Variant::Paper, Variant::Gluoncv] {
+            let last = Pipeline::new(&paper(32), variant, 28, Layout::ChannelsLast).unwrap();
+            let first = Pipeline::new(&paper(32), variant, 28, Layout::Nchw).unwrap();
+            let (a, b) = (run(&last, &image, 3), run(&first, &image, 3));
+            for pixel in 0..28 * 28 {
+                for channel in 0..3 {
+                    assert_eq!(a[pixel * 3 + channel], b[channel * 28 * 28 + pixel]);
+                }
+            }
+        }
+    }
+
+    /// The composed matrix does what the steps do one after the other on a pixel.
+    #[test]
+    fn one_matrix_equals_the_steps_in_order() {
+        let image = picture(28, 28, Channels::Rgb);
+        let augment = Augment {
+            contrast: 0.4,
+            ..paper(28)
+        };
+        let pipeline = Pipeline::new(&augment, Variant::Paper, 28, Layout::ChannelsLast).unwrap();
+        let mut draw = Draw::new(
+            &augment,
+            Variant::Paper,
+            28,
+            28,
+            &mut Stream::new(Purpose::Augment, 5, 5, 5),
+        );
+        (draw.crop, draw.flip) = (
+            crop::Rect {
+                x: 0,
+                y: 0,
+                width: 28,
+                height: 28,
+            },
+            false,
+        );
+        let mut out = vec![0.0; 28 * 28 * 3];
+        pipeline.drawn(&image, &draw, &mut Scratch::default(), &mut out);
+
+        let mut pixels: Vec<[f64; 3]> = (0..784)
+            .map(|i| image.rgb(i % 28, i / 28).map(f64::from))
+            .collect();
+        for step in [
+            hue::affine(draw.hue),
+            saturation::affine(draw.saturation),
+            brightness::affine(draw.brightness),
+        ] {
+            pixels.iter_mut().for_each(|p| *p = step.apply(*p));
+        }
+        let mean = pixels
+            .iter()
+            .map(|p| (0..3).map(|c| LUMA[c] * p[c]).sum::<f64>())
+            .sum::<f64>()
+            / 784.0;
+        let noise = pca::noise(draw.pca);
+        for (pixel, got) in pixels.iter().zip(out.chunks_exact(3)) {
+            for c in 0..3 {
+                let jittered = pixel[c] * draw.contrast + mean * (1.0 - draw.contrast) + noise[c];
+                let want = (jittered - normalise::MEAN[c]) / normalise::STD[c];
+                assert!((want - f64::from(got[c])).abs() < 1e-4, "{want} {}", got[c]);
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_that_make_no_sense_are_refused_by_name() {
+        let refused = |augment: Augment| {
+            let Err(error) = Pipeline::new(&augment, Variant::Paper, 28, Layout::default()) else {
+                panic!("accepted")
+            };
+            error.to_string()
+        };
+        assert!(
+            refused(Augment {
+                crop_area: [0.0, 1.0],
+                ..paper(32)
+            })
+            .contains("augment.crop_area")
+        );
+        assert!(
+            refused(Augment {
+                crop_area: [0.5, 0.1],
+                ..paper(32)
+            })
+            .contains("augment.crop_area")
+        );
+        assert!(
+            refused(Augment {
+                crop_ratio: [f64::NAN, 1.0],
+                ..paper(32)
+            })
+            .contains("augment.crop_ratio")
+        );
+        assert!(
+            refused(Augment {
+                flip: -0.1,
+                ..paper(32)
+            })
+            .contains("augment.flip")
+        );
+        assert!(
+            refused(Augment {
+                saturation: 1.5,
+                ..paper(32)
+            })
+            .contains("augment.saturation")
+        );
+        assert!(
+            refused(Augment {
+                pca_std: f64::NAN,
+                ..paper(32)
+            })
+            .contains("augment.pca_std")
+        );
+        assert!(refused(paper(27)).contains("give at least 28"));
+    }
+}
