@@ -1,7 +1,8 @@
 //! The dependency rules of docs/ARCHITECTURE.md, held by `cargo tree`.
 //!
 //! Dependencies point one way: spec <- data, store, report <- server <- runner, and
-//! spec, data <- trainer. Nobody depends on trainer.
+//! spec, data <- trainer. Nobody depends on trainer. And every crate below the workspace has a licence
+//! that lets Rungs be MIT OR Apache-2.0.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -190,4 +191,70 @@ fn the_tables_name_every_workspace_crate() {
         .map(|(package, _)| (*package).to_owned())
         .collect();
     assert_eq!(members, named);
+}
+
+/// Licences without conditions beyond naming the authors.
+const LICENCES: &[&str] = &[
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "0BSD",
+    "BSL-1.0",
+    "CC0-1.0",
+    "ISC",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Whether one alternative of an SPDX expression holds allowed licences only. `/` is the old `OR`.
+fn permitted(expression: &str) -> bool {
+    // Only the form "(A OR B) AND C" has parentheses here; asking it of A AND C and B AND C alike
+    // would need a parser, so each AND part is judged alone.
+    let or = |part: &str| {
+        part.trim_matches(['(', ')', ' '])
+            .replace('/', " OR ")
+            .split(" OR ")
+            .any(|licence| LICENCES.contains(&licence.trim()))
+    };
+    expression.split(" AND ").all(or)
+}
+
+#[test]
+fn every_licence_is_permissive() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("runner/ lies in the workspace");
+    let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
+        .current_dir(root)
+        .args([
+            "tree",
+            "--workspace",
+            "-e",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--no-dedupe",
+        ])
+        .args(["--format", "{p}|{l}"])
+        .output()
+        .expect("cargo starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
+    let refused: BTreeSet<&str> = text
+        .lines()
+        .filter(|line| !line.is_empty())
+        .filter(|line| {
+            line.split_once('|')
+                .is_none_or(|(_, licence)| !permitted(licence))
+        })
+        .collect();
+    assert!(refused.is_empty(), "licences to look at: {refused:#?}");
 }
