@@ -237,7 +237,6 @@ fn every_licence_is_permissive() {
             "normal,build",
             "--prefix",
             "none",
-            "--no-dedupe",
         ])
         .args(["--format", "{p}|{l}"])
         .output()
