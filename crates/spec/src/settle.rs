@@ -394,7 +394,7 @@ fn to_recipe(draft: &Draft) -> Result<Recipe, String> {
 
 /// What single keys cannot tell.
 fn check(r: &Recipe) -> Result<(), String> {
-    if r.batch_size % r.replicas != 0 {
+    if !r.batch_size.is_multiple_of(r.replicas) {
         return Err(format!(
             "batch_size = {} cannot be cut into replicas = {} equal slices; choose a multiple",
             r.batch_size, r.replicas
@@ -418,6 +418,12 @@ fn check(r: &Recipe) -> Result<(), String> {
         return Err(format!(
             "augment.resize_short = {} is smaller than input_size = {}; the centre crop would not fit",
             r.augment.resize_short, r.input_size
+        ));
+    }
+    if r.depths.is_some() && model::find(&r.model).is_ok_and(|m| m.depths.is_empty()) {
+        return Err(format!(
+            "depths is set, but {} has no stages; leave it out",
+            r.model
         ));
     }
     if r.task == recipe::Task::Classify {

@@ -221,3 +221,31 @@ fn every_built_in_file_is_valid_and_has_its_default_profile() {
         assert_eq!(e.default_profile.as_deref(), Some("quick"), "{name}");
     }
 }
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever a person types, the answer is an experiment or a located refusal, never a panic.
+        #[test]
+        fn a_damaged_file_is_refused_or_valid(cut in 0..DESIGN.len(), length in 0usize..40, put in "[ -~\n]{0,12}") {
+            let end = (cut + length).min(DESIGN.len());
+            let text = format!("{}{put}{}", &DESIGN[..cut], &DESIGN[end..]);
+            if let Err(error) = parse(&text) {
+                prop_assert!(error.to_string().starts_with("t.toml"));
+                prop_assert!(error.message.len() > 10);
+            }
+        }
+
+        /// Every settled recipe survives recipe.json unchanged, and completes to itself.
+        #[test]
+        fn a_recipe_survives_json(batch in 1u32..512, lr in 1e-4f64..2.0, epochs in 1u32..300, flip in 0.0f64..1.0) {
+            let set = format!("batch_size = {}\nlr = {lr}\nepochs = {epochs}\naugment = {{ flip = {flip} }}", batch * 8);
+            let recipe = crate::settle::complete(&set.parse().expect("TOML")).expect("settles");
+            let json = serde_json::to_string(&recipe).expect("JSON");
+            let back: crate::Recipe = serde_json::from_str(&json).expect("a recipe");
+            prop_assert_eq!(&back, &recipe);
+        }
+    }
+}

@@ -213,7 +213,7 @@ mod tests {
 
     /// recipes.md section 4: name, variant, parameters, decayed, exempt, MACs at 224.
     #[test]
-    fn resnets_have_the_published_counts() {
+    fn models_have_the_published_counts() {
         for (name, variant, parameters, decayed, exempt, macs) in [
             (
                 "resnet50",
@@ -256,6 +256,22 @@ mod tests {
                 4_328_824_832,
             ),
             (
+                "inception-v3",
+                Variant::Paper,
+                23_834_568,
+                23_799_136,
+                35_432,
+                5_713_216_096,
+            ),
+            (
+                "mobilenet",
+                Variant::Paper,
+                4_231_976,
+                4_209_088,
+                22_888,
+                568_740_352,
+            ),
+            (
                 "resnet152d",
                 Variant::Paper,
                 60_212_040,
@@ -265,7 +281,10 @@ mod tests {
             ),
         ] {
             let model = Model::published(name, variant).expect("known model");
-            let got = counts(&model, 224);
+            let got = counts(
+                &model,
+                super::super::find(name).expect("known model").input_size,
+            );
             assert_eq!(
                 got,
                 Counts {

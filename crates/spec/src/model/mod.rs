@@ -2,6 +2,8 @@
 //! it, the report draws it, and parameters and MACs are counted from it.
 
 mod count;
+mod inception;
+mod mobilenet;
 mod resnet;
 
 pub use count::{Counts, LayerRow, counts, rows};
@@ -173,6 +175,22 @@ pub const MODELS: &[ModelInfo] = &[
     resnet("resnet152b", D152, B),
     resnet("resnet152c", D152, C),
     resnet("resnet152d", D152, D),
+    ModelInfo {
+        name: "inception-v3",
+        input_size: 299,
+        depths: &[],
+        dropout: 0.5,
+        residual: false,
+        source: "Inception-V3 without its auxiliary head (Table 2)",
+    },
+    ModelInfo {
+        name: "mobilenet",
+        input_size: 224,
+        depths: &[],
+        dropout: 0.0,
+        residual: false,
+        source: "MobileNet 1.0 with ReLU (Table 2)",
+    },
 ];
 
 /// The model of that name.
@@ -201,7 +219,11 @@ impl Model {
     /// The network of that name in that shape.
     pub fn build(name: &str, shape: &Shape) -> Result<Model, SpecError> {
         let info = find(name)?;
-        let layers = resnet::layers(info, shape)?;
+        let layers = match info.name {
+            "inception-v3" => inception::layers(shape),
+            "mobilenet" => mobilenet::layers(shape),
+            _ => resnet::layers(info, shape)?,
+        };
         Ok(Model {
             name: name.to_owned(),
             classes: shape.classes,
