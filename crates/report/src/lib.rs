@@ -1,1 +1,31 @@
+//! What is shown: statistics, tables, charts and exports. Pure: no I/O, no clock, no SQL.
+//!
+//! | question | module |
+//! |---|---|
+//! | what did each refinement do, beside the paper? | [`table`] |
+//! | is a difference real, does it agree with the paper? | [`stats`] |
+//! | what does a profile narrow? | [`profile`] |
+//! | which runs would a plan do, and for how long? | [`plan`] |
+//! | how does a table look on a terminal? | [`text`] |
+//! | csv, json, markdown, latex, html? | [`export`] |
+//! | curves as SVG? | [`chart`] |
+//! | every point of a metric as JSON? | [`series`] |
+//! | how is one number written, and one note? | [`mod@format`], [`show`] |
+#![warn(missing_docs)]
 
+pub mod chart;
+pub mod error;
+pub mod export;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixtures;
+pub mod format;
+pub mod plan;
+pub mod profile;
+pub mod series;
+pub mod show;
+pub mod stats;
+pub mod table;
+pub mod text;
+
+pub use error::ReportError;
+pub use table::{Select, Table};

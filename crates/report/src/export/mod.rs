@@ -1,0 +1,100 @@
+//! A table as a file: csv, json, markdown, latex, html. Each names profile, dataset, what the
+//! profile narrows, n, selection and where the paper printed its numbers.
+
+mod csv;
+mod html;
+mod latex;
+mod markdown;
+
+pub use csv::HEADER as CSV_HEADER;
+
+use std::str::FromStr;
+
+use crate::error::{ReportError, choose};
+use crate::table::Table;
+
+/// Formats of `runner export --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// One line per row, column and metric.
+    Csv,
+    /// As the API.
+    Json,
+    /// A GitHub table.
+    Markdown,
+    /// A document that compiles as it is; the float between its marks can be copied.
+    Latex,
+    /// One self-contained page.
+    Html,
+    /// Predictions for an external judge; no table of metrics has one.
+    Submission,
+}
+
+/// Formats by word, the long ones of the command line and the file endings of the pages.
+const FORMATS: &[(&str, Format)] = &[
+    ("csv", Format::Csv),
+    ("json", Format::Json),
+    ("markdown", Format::Markdown),
+    ("latex", Format::Latex),
+    ("html", Format::Html),
+    ("submission", Format::Submission),
+    ("md", Format::Markdown),
+    ("tex", Format::Latex),
+];
+
+impl FromStr for Format {
+    type Err = ReportError;
+    fn from_str(word: &str) -> Result<Self, ReportError> {
+        choose("format", word, FORMATS)
+    }
+}
+
+impl Format {
+    /// Media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::Csv => "text/csv; charset=utf-8",
+            Format::Json => "application/json",
+            Format::Markdown => "text/markdown; charset=utf-8",
+            Format::Latex => "application/x-tex; charset=utf-8",
+            Format::Html => "text/html; charset=utf-8",
+            Format::Submission => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// File ending without the dot.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Json => "json",
+            Format::Markdown => "md",
+            Format::Latex => "tex",
+            Format::Html => "html",
+            Format::Submission => "txt",
+        }
+    }
+}
+
+/// The table in a format, ending with a line break.
+pub fn export(table: &Table, format: Format) -> Result<String, ReportError> {
+    match format {
+        Format::Csv => csv::render(table),
+        Format::Json => serde_json::to_string_pretty(table)
+            .map(|text| text + "\n")
+            .map_err(|e| ReportError::Write {
+                format: "json",
+                message: e.to_string(),
+            }),
+        Format::Markdown => Ok(markdown::render(table)),
+        Format::Latex => Ok(latex::render(table)),
+        Format::Html => html::render(table),
+        Format::Submission => Err(ReportError::NotForThisTable {
+            format: "submission".to_owned(),
+            why: format!(
+                "it holds predictions for a test set whose labels are held elsewhere, and every metric of {} is \
+                 computed here. Use csv, json, markdown, latex or html",
+                table.experiment
+            ),
+        }),
+    }
+}

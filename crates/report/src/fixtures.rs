@@ -1,0 +1,1 @@
+//! Hand-made plans and results for tests.

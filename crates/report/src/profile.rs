@@ -1,0 +1,319 @@
+//! What a profile narrows, as one paragraph: it stands wherever its numbers are shown.
+//!
+//! The recipes that the plan trains are laid beside those of the file as written, so that nothing
+//! is narrowed silently: every recipe key that differs is named.
+
+use rungs_spec::plan::Plan;
+use rungs_spec::recipe::{Augment, Recipe, Schedule};
+use rungs_spec::{dataset, settle};
+
+use crate::format::grouped;
+
+/// The paragraph: dataset, images, epochs and model; which batch sizes stand for which; what else
+/// differs from the file as written; where half precision is emulated.
+pub fn profile_note(plan: &Plan) -> String {
+    let pairs = pairs(plan);
+    if pairs.is_empty() {
+        return "Paper values only: nothing is trained.".to_owned();
+    }
+    let mut first = what_is_trained(&pairs);
+    if let Some(batches) = batch_sizes(&pairs) {
+        first.push_str("; ");
+        first.push_str(&batches);
+    }
+    let mut sentences = vec![first];
+    let others = differences(&pairs);
+    if !others.is_empty() {
+        sentences.push(format!("Beside the file as written: {}", others.join(", ")));
+    }
+    let emulated: Vec<&str> = plan
+        .experiment
+        .rows
+        .iter()
+        .filter(|row| plan.cells.iter().any(|c| c.row == row.id && c.emulated))
+        .map(|row| row.label.as_str())
+        .collect();
+    if !emulated.is_empty() {
+        sentences.push(format!(
+            "Half precision is emulated on this CPU in: {}",
+            emulated.join(", ")
+        ));
+    }
+    let other_data: Vec<String> = distinct(&pairs, |(ours, written)| {
+        (ours.dataset != written.dataset).then(|| dataset_title(&written.dataset))
+    });
+    if !other_data.is_empty() {
+        let theirs = other_data.join(" and ");
+        sentences.push(format!(
+            "Absolute values cannot match the paper's {theirs}; the sign of each step can"
+        ));
+    }
+    sentences
+        .iter()
+        .map(|s| format!("{s}."))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A model's name as the paper writes it.
+pub fn model_title(name: &str) -> String {
+    if let Some(rest) = name.strip_prefix("resnet") {
+        let digits = rest.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        return match &rest[digits.len()..] {
+            "" => format!("ResNet-{digits} v1"),
+            letter => format!("ResNet-{digits}-{}", letter.to_uppercase()),
+        };
+    }
+    match name {
+        "inception-v3" => "Inception-V3".to_owned(),
+        "mobilenet" => "MobileNet".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// A dataset's title, or its name where it is not in the catalogue.
+pub fn dataset_title(name: &str) -> String {
+    dataset::find(name).map_or_else(|| name.to_owned(), |d| d.title.to_owned())
+}
+
+/// Each cell's recipe and the one of the file as written (itself where that does not settle).
+type Pair = (Recipe, Recipe);
+
+fn pairs(plan: &Plan) -> Vec<Pair> {
+    let experiment = &*plan.experiment;
+    let written = |row: &str, column: &str| {
+        settle::cell(
+            experiment,
+            None,
+            experiment.row(row)?,
+            experiment.column(column)?,
+            &[],
+        )
+        .ok()
+        .map(|s| s.recipe)
+    };
+    plan.cells
+        .iter()
+        .map(|c| {
+            (
+                c.recipe.clone(),
+                written(&c.row, &c.column).unwrap_or_else(|| c.recipe.clone()),
+            )
+        })
+        .collect()
+}
+
+/// Distinct values in order of appearance.
+fn distinct<T: PartialEq>(pairs: &[Pair], value: impl Fn(&Pair) -> Option<T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for found in pairs.iter().filter_map(value) {
+        if !seen.contains(&found) {
+            seen.push(found);
+        }
+    }
+    seen
+}
+
+fn words<T: ToString>(values: &[T]) -> String {
+    let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+    match texts.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => texts.concat(),
+    }
+}
+
+fn what_is_trained(pairs: &[Pair]) -> String {
+    let mut parts = vec![words(&distinct(pairs, |(r, _)| {
+        Some(dataset_title(&r.dataset))
+    }))];
+    let images = distinct(pairs, |(r, _)| {
+        r.train_subset
+            .or_else(|| Some(dataset::find(&r.dataset)?.train))
+    });
+    if !images.is_empty() {
+        parts.push(format!(
+            "{} images",
+            words(&images.iter().map(|n| grouped(*n)).collect::<Vec<_>>())
+        ));
+    }
+    let val = distinct(pairs, |(r, w)| {
+        r.val_subset.filter(|_| r.val_subset != w.val_subset)
+    });
+    if !val.is_empty() {
+        parts.push(format!(
+            "{} of them held for evaluation",
+            words(&val.iter().map(|n| grouped(*n)).collect::<Vec<_>>())
+        ));
+    }
+    let epochs = distinct(pairs, |(r, _)| Some(r.epochs));
+    parts.push(format!(
+        "{} epoch{}",
+        words(&epochs),
+        if epochs == [1] { "" } else { "s" }
+    ));
+    parts.push(words(&distinct(pairs, |(r, _)| Some(model(r)))));
+    parts.join(", ")
+}
+
+/// `ResNet-50 v1 at width 0.25, depth 1-1-1-1`: only what is not as published.
+fn model(recipe: &Recipe) -> String {
+    let published = rungs_spec::model::find(&recipe.model).ok();
+    let mut shape = Vec::new();
+    if recipe.width != 1.0 {
+        shape.push(format!("width {}", recipe.width));
+    }
+    if let Some(depths) = recipe
+        .depths
+        .as_ref()
+        .filter(|d| published.is_none_or(|p| p.depths != d.as_slice()))
+    {
+        let text: Vec<String> = depths.iter().map(u32::to_string).collect();
+        shape.push(format!("depth {}", text.join("-")));
+    }
+    let title = model_title(&recipe.model);
+    if shape.is_empty() {
+        title
+    } else {
+        format!("{title} at {}", shape.join(", "))
+    }
+}
+
+fn batch_sizes(pairs: &[Pair]) -> Option<String> {
+    let differing = distinct(pairs, |(r, w)| {
+        (r.batch_size != w.batch_size).then_some((r.batch_size, w.batch_size))
+    });
+    let (ours, theirs): (Vec<u32>, Vec<u32>) = differing.iter().copied().unzip();
+    let (s, stand) = if ours.len() == 1 {
+        ("", "stands")
+    } else {
+        ("s", "stand")
+    };
+    (!ours.is_empty()).then(|| {
+        format!(
+            "batch size{s} {} {stand} for {}",
+            words(&ours),
+            words(&theirs)
+        )
+    })
+}
+
+/// Every other key that differs from the file as written, as `key ours (theirs)`.
+fn differences(pairs: &[Pair]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for (ours, theirs) in pairs {
+        for (key, ours, theirs) in changed(ours, theirs) {
+            let text = format!("{key} {ours} instead of {theirs}");
+            if !found.contains(&text) {
+                found.push(text);
+            }
+        }
+    }
+    found
+}
+
+/// (key, ours, theirs) of every key that [`what_is_trained`] and [`batch_sizes`] do not say.
+fn changed(ours: &Recipe, theirs: &Recipe) -> Vec<(&'static str, String, String)> {
+    // No `..`: a new recipe field must be placed here.
+    let Recipe {
+        task,
+        model: _,
+        depths: _,
+        width: _,
+        dropout,
+        input_size,
+        dataset: _,
+        train_subset: _,
+        val_subset: _,
+        epochs: _,
+        batch_size: _,
+        clip,
+        replicas,
+        augment,
+        init,
+        variant,
+        lr,
+        lr_scaling,
+        warmup_epochs,
+        warmup_from,
+        schedule,
+        momentum,
+        nesterov,
+        weight_decay,
+        decay,
+        zero_gamma,
+        label_smoothing,
+        mixup_alpha,
+        mixup_lambdas,
+        distill,
+        precision,
+        loss_scale,
+        max_corrupt: _,
+    } = ours;
+    let mut out = Vec::new();
+    let mut put = |key: &'static str, same: bool, ours: String, theirs: String| {
+        if !same {
+            out.push((key, ours, theirs));
+        }
+    };
+    macro_rules! word {
+        ($theirs:expr; $($key:literal: $field:ident),* $(,)?) => {
+            $(put($key, *$field == $theirs.$field, json($field), json(&$theirs.$field));)*
+        };
+    }
+    put(
+        "input size",
+        *input_size == theirs.input_size,
+        format!("{input_size} px"),
+        format!("{} px", theirs.input_size),
+    );
+    put(
+        "schedule",
+        schedule == &theirs.schedule,
+        schedule_text(schedule),
+        schedule_text(&theirs.schedule),
+    );
+    word! { theirs;
+        "warmup epochs": warmup_epochs, "warmup from": warmup_from, "lr": lr, "lr scaling": lr_scaling,
+        "replicas": replicas, "precision": precision, "loss scale": loss_scale, "weight decay": weight_decay,
+        "decay of": decay, "momentum": momentum, "nesterov": nesterov, "zero gamma": zero_gamma,
+        "label smoothing": label_smoothing, "mixup alpha": mixup_alpha, "mixup lambdas": mixup_lambdas,
+        "dropout": dropout, "clip": clip, "init": init, "variant": variant, "task": task, "distillation": distill,
+    }
+    let Augment {
+        crop_area,
+        crop_ratio,
+        flip,
+        hue,
+        saturation,
+        brightness,
+        contrast,
+        pca_std,
+        antialias,
+        resize_short,
+    } = augment;
+    word! { theirs.augment;
+        "crop area": crop_area, "crop ratio": crop_ratio, "flip": flip, "hue": hue, "saturation": saturation,
+        "brightness": brightness, "contrast": contrast, "PCA noise": pca_std, "antialias": antialias,
+        "evaluation resize": resize_short,
+    }
+    out
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(serde_json::Value::Null) => "none".to_owned(),
+        Ok(other) => other.to_string().replace(',', ", ").replace('"', ""),
+        Err(_) => "?".to_owned(),
+    }
+}
+
+fn schedule_text(schedule: &Schedule) -> String {
+    match schedule {
+        Schedule::Step { milestones, gamma } => {
+            format!("\u{d7}{gamma} at epochs {}", words(milestones))
+        }
+        Schedule::Cosine => "cosine".to_owned(),
+        Schedule::Poly { power } => format!("polynomial of power {power}"),
+    }
+}

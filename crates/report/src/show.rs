@@ -1,0 +1,161 @@
+//! The words and numbers of a table as every written form shows them: terminal, Markdown, LaTeX,
+//! HTML and the pages say the same.
+
+use rungs_spec::experiment::Paper;
+
+use crate::format::{delta, number};
+use crate::table::{Cell, CellStatus, MetricHead, Select, Table, Value};
+
+/// What the paper printed, at the metric's digits; `†` where no source was at hand.
+pub fn paper(metric: &MetricHead, value: &Value) -> String {
+    let mark = if value.unverified { "\u{2020}" } else { "" };
+    value
+        .paper
+        .map_or_else(|| "\u{2013}".to_owned(), |v| number(&metric.name, v) + mark)
+}
+
+/// Our number; where there is none, why: the status of the cell with its progress, or `null`'s
+/// short reason.
+pub fn ours(metric: &MetricHead, cell: &Cell, value: &Value) -> String {
+    match value.mean {
+        Some(mean) => number(&metric.name, mean),
+        None if value.external => "external".to_owned(),
+        None => match cell.status {
+            CellStatus::Done | CellStatus::Reference => "\u{2013}".to_owned(),
+            CellStatus::Running => format!("running {:.0} %", 100.0 * cell.progress.share),
+            CellStatus::Partial => "\u{2013}".to_owned(),
+            other => other.word().to_owned(),
+        },
+    }
+}
+
+/// `±0.21`: half the 95 % interval of the mean; empty with one seed.
+pub fn spread(metric: &MetricHead, value: &Value) -> String {
+    value.ci95.map_or_else(String::new, |[low, high]| {
+        format!("\u{b1}{}", number(&metric.name, (high - low) / 2.0))
+    })
+}
+
+/// The step from the row below; `–` for a root or while one of the two is missing.
+pub fn step(metric: &MetricHead, value: &Value) -> String {
+    value
+        .delta
+        .map_or_else(|| "\u{2013}".to_owned(), |d| delta(&metric.name, d))
+}
+
+/// The step in what the paper printed.
+pub fn paper_step(metric: &MetricHead, value: &Value) -> String {
+    value
+        .paper_delta
+        .map_or_else(|| "\u{2013}".to_owned(), |d| delta(&metric.name, d))
+}
+
+/// `[−0.4, +1.3]`; empty where undefined.
+pub fn interval(metric: &MetricHead, value: &Value) -> String {
+    value.delta_ci95.map_or_else(String::new, |[low, high]| {
+        format!(
+            "[{}, {}]",
+            delta(&metric.name, low),
+            delta(&metric.name, high)
+        )
+    })
+}
+
+/// `3`, or `2/3` while runs are missing; empty where nothing is measured.
+pub fn n(cell: &Cell, value: &Value) -> String {
+    match value.n {
+        Some(n) if n == cell.progress.runs => n.to_string(),
+        Some(n) => format!("{n}/{}", cell.progress.runs),
+        None => String::new(),
+    }
+}
+
+/// `Top-1, %`
+pub fn metric_title(metric: &MetricHead) -> String {
+    if metric.unit.is_empty() {
+        metric.title.clone()
+    } else {
+        format!("{}, {}", metric.title, metric.unit)
+    }
+}
+
+/// `arXiv 1812.01187, Table 4`; empty without a paper.
+pub fn paper_reference(paper: Option<&Paper>) -> String {
+    let Some(paper) = paper else {
+        return String::new();
+    };
+    let parts = [
+        paper.arxiv.as_ref().map(|a| format!("arXiv {a}")),
+        paper.table.as_ref().map(|t| format!("Table {t}")),
+        paper.figure.as_ref().map(|f| format!("Figure {f}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// `profile quick`, or that the file stands as written.
+pub fn profile(table: &Table) -> String {
+    table.profile.as_ref().map_or_else(
+        || "the file as written".to_owned(),
+        |p| format!("profile {p}"),
+    )
+}
+
+/// What selection of epochs means for the shown numbers.
+pub fn selection(select: Select) -> &'static str {
+    match select {
+        Select::Best => "shown is each run's best epoch, selected on val, as the paper reports",
+        Select::Last => "shown is each run's last epoch",
+    }
+}
+
+/// The lines under every written table: what profile, what selection, how to read it.
+pub fn notes(table: &Table) -> Vec<String> {
+    let mut notes = vec![format!(
+        "{}: {}",
+        capital(&profile(table)),
+        table.profile_note
+    )];
+    notes.push(format!(
+        "Values: {}; tests use the last epoch. step = difference to the row it stands on, paired by seed; \
+         brackets and \u{b1} = 95 % confidence interval over n seeds.",
+        selection(table.select)
+    ));
+    if table.values().any(|(.., v)| v.test == Some("mcnemar")) {
+        notes.push(format!(
+            "With one seed a step is tested by McNemar on the same images, which {}.",
+            crate::stats::mcnemar::COMPARES
+        ));
+    }
+    if table.values().any(|(.., v)| v.unverified) {
+        notes.push("\u{2020} a number of the paper that no source was at hand for.".to_owned());
+    }
+    for row in &table.rows {
+        for column in &table.columns {
+            if let Some(message) = row.cells.get(&column.id).and_then(|c| c.message.as_ref()) {
+                notes.push(format!("{} / {}: {message}", row.label, column.label));
+            }
+        }
+    }
+    notes
+}
+
+/// Every verdict with its place and evidence, one line each.
+pub fn verdicts(table: &Table) -> Vec<String> {
+    table
+        .values()
+        .filter_map(|(row, column, _, metric, value)| {
+            let (verdict, reason) = (value.verdict?, value.reason.as_deref().unwrap_or(""));
+            Some(format!(
+                "{}, {}, {}: {verdict} ({reason})",
+                row.label, column.label, metric.title
+            ))
+        })
+        .collect()
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+}
