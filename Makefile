@@ -5,7 +5,7 @@ CARGO ?= cargo
 BINARIES := runner server trainer
 
 .DEFAULT_GOAL := help
-.PHONY: help table4 build test test-long lint install uninstall golden \
+.PHONY: help table4 build test test-long lint install uninstall golden docs-screenshots \
         prerequisites libtorch fashion-mnist test-tools clean distclean
 .SUFFIXES:
 
@@ -36,6 +36,9 @@ lint: prerequisites libtorch ## formatting and clippy, warnings are errors
 golden: ## train the golden loss traces again in PyTorch (makes its own Python environment)
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_golden.py
+
+docs-screenshots: build test-tools ## the README's pictures anew, from ./results (or RUNGS_HOME)
+	@scripts/docs-screenshots
 
 # ---- installation
 

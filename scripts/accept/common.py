@@ -212,7 +212,7 @@ class Browser:
             wait_for(self.base + "/status")
             arguments = [
                 "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
-                "--disable-component-update", "--disable-quic", "--window-size=1280,1600", f"--user-data-dir={self.profile}",
+                "--disable-component-update", "--disable-quic", "--hide-scrollbars", "--window-size=1280,1600", f"--user-data-dir={self.profile}",
             ] + (["--no-sandbox"] if os.getuid() == 0 else [])
             capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": {"args": arguments}}}
             self.session = self._call("POST", "/session", {"capabilities": capabilities})["sessionId"]
@@ -233,6 +233,13 @@ class Browser:
 
     def js(self, script, *arguments):
         return self._call("POST", f"/session/{self.session}/execute/sync", {"script": script, "args": list(arguments)})
+
+    def resize(self, width, height):
+        """Of the page, not of the window around it."""
+        for _ in range(2):
+            frame = self.js("return [window.outerWidth - window.innerWidth, window.outerHeight - window.innerHeight]")
+            size = {"width": int(width + frame[0]), "height": int(height + frame[1])}
+            self._call("POST", f"/session/{self.session}/window/rect", size)
 
     def screenshot(self, path):
         pathlib.Path(path).write_bytes(base64.b64decode(self._call("GET", f"/session/{self.session}/screenshot")))
