@@ -1,1 +1,44 @@
+//! The index over a home's files: what was asked for, what ran, every metric of every step.
+//!
+//! | question | module |
+//! |---|---|
+//! | how is the database opened, by one writer and many readers? | [`connect`] |
+//! | what runs next, and what became of it? | [`queue`] |
+//! | how do events get in? | [`ingest`], and [`events`] reads them from attempt files |
+//! | how are metric series stored? | [`chunk`] |
+//! | what does a table need of its runs? | [`results`], [`series`] |
+//! | which runs are there? | [`lists`], [`filter`] |
+//! | where is the database, a dataset? what does planning ask of the home? | [`place`], [`dataset`], [`world`] |
+//! | what was decided, what is asked for? | [`journal`], [`requests`] |
+//! | what if the database is gone? | [`reindex`] |
+//!
+//! Architecture invariants: the only crate with SQL; only the holder of HOME/scheduler.lock opens a
+//! writer; nothing is in the database that the home's files cannot bring back, except columns marked
+//! "volatile" in migrations/.
+#![warn(missing_docs)]
 
+pub mod chunk;
+pub mod connect;
+pub mod dataset;
+pub mod error;
+pub mod events;
+pub mod filter;
+pub mod ingest;
+pub mod journal;
+pub mod lists;
+pub mod place;
+pub mod queue;
+pub mod reindex;
+pub mod requests;
+pub mod results;
+pub mod series;
+mod time;
+pub mod world;
+
+pub use connect::Store;
+pub use error::StoreError;
+pub use filter::{RunFilter, RunOrder};
+pub use lists::{Applied, AttemptRow, AttemptState, CellOf, RunRow, SlotRow};
+pub use place::database_path;
+pub use queue::{AttemptEnd, Claim};
+pub use reindex::{Reindexed, reindex};

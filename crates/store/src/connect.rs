@@ -1,0 +1,260 @@
+//! Opening the database: one writer that migrates, many readers that cannot write.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
+
+use crate::error::StoreError;
+
+/// migrations/, built in.
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// How long a statement waits for another program's lock. Our own writer holds it for milliseconds.
+const BUSY: Duration = Duration::from_secs(30);
+/// A connection is a thread: enough for a dashboard's parallel charts on a small machine.
+const READERS: u32 = 8;
+
+/// The database of a home. Cheap to clone: clones share connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    /// One connection: writes queue up here instead of fighting over SQLite's lock.
+    writer: Option<SqlitePool>,
+    readers: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database for writing; creates it (and its directory) and brings it up to date.
+    /// Only the holder of HOME/scheduler.lock may do this.
+    pub async fn open_writer(db: &Path) -> Result<Store, StoreError> {
+        open_writer(db).await.map_err(|e| e.at(db))
+    }
+
+    /// Opens an existing database for reading: `query_only`, so no statement can change it.
+    pub async fn open_reader(db: &Path) -> Result<Store, StoreError> {
+        open_reader(db).await.map_err(|e| e.at(db))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Waits for running statements and closes all connections, which folds the write-ahead log back
+    /// into the file.
+    pub async fn close(&self) {
+        self.shared.readers.close().await;
+        if let Some(writer) = &self.shared.writer {
+            writer.close().await;
+        }
+    }
+
+    /// Begins a write; takes SQLite's write lock at once, because a transaction that reads first and
+    /// writes later fails without waiting when somebody else wrote in between.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        let writer = self
+            .shared
+            .writer
+            .as_ref()
+            .ok_or_else(|| StoreError::ReaderCannotWrite {
+                path: self.path().to_owned(),
+            })?;
+        let begin = async {
+            let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+            sqlx::query!("UPDATE index_state SET changes = changes + 1")
+                .execute(&mut *tx)
+                .await?;
+            Ok(tx)
+        };
+        begin.await.map_err(self.here())
+    }
+
+    /// Ends a write.
+    pub(crate) async fn commit(&self, tx: Transaction<'static, Sqlite>) -> Result<(), StoreError> {
+        tx.commit()
+            .await
+            .map_err(StoreError::from)
+            .map_err(self.here())
+    }
+
+    /// Begins a read of one consistent state. Dropping it ends it.
+    pub(crate) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.shared
+            .readers
+            .begin()
+            .await
+            .map_err(StoreError::from)
+            .map_err(self.here())
+    }
+
+    /// Names this database in errors.
+    pub(crate) fn here(&self) -> impl Fn(StoreError) -> StoreError + '_ {
+        |error| error.at(self.path())
+    }
+}
+
+async fn open_writer(db: &Path) -> Result<Store, StoreError> {
+    if let Some(dir) = db.parent().filter(|d| !d.as_os_str().is_empty()) {
+        std::fs::create_dir_all(dir)
+            .map_err(|e| StoreError::file(dir, "cannot create the directory of the database", e))?;
+    }
+    let options = options(db)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A power cut may lose the last transactions but never damages the file; what is lost is
+        // ingested again from the home's files.
+        .synchronous(SqliteSynchronous::Normal);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(BUSY)
+        .connect_with(options)
+        .await?;
+    let mut connection = writer.acquire().await?;
+    match version(&mut connection).await? {
+        Version::Known(_) | Version::Empty => {}
+        Version::Foreign => {
+            return Err(StoreError::Foreign {
+                path: db.to_owned(),
+            });
+        }
+        Version::Newer(found) => {
+            return Err(StoreError::NewerVersion {
+                path: db.to_owned(),
+                found,
+                known: known(),
+            });
+        }
+    }
+    MIGRATOR.run(&mut *connection).await.map_err(|e| match e {
+        sqlx::migrate::MigrateError::Execute(e) => StoreError::from(e),
+        other => StoreError::Damaged {
+            path: db.to_owned(),
+            source: other.into(),
+        },
+    })?;
+    drop(connection);
+    Ok(Store {
+        shared: Arc::new(Shared {
+            path: db.to_owned(),
+            writer: Some(writer),
+            readers: readers(db).await?,
+        }),
+    })
+}
+
+async fn open_reader(db: &Path) -> Result<Store, StoreError> {
+    if !db.exists() {
+        return Err(StoreError::Missing {
+            path: db.to_owned(),
+        });
+    }
+    let mut connection = SqliteConnection::connect_with(&reader_options(db)).await?;
+    let version = version(&mut connection).await?;
+    connection.close().await?;
+    match version {
+        Version::Known(found) if found < known() => {
+            return Err(StoreError::OlderVersion {
+                path: db.to_owned(),
+                found,
+                known: known(),
+            });
+        }
+        Version::Known(_) => {}
+        // A writer has created it this very moment, or was killed while it did.
+        Version::Empty => {
+            return Err(StoreError::Missing {
+                path: db.to_owned(),
+            });
+        }
+        Version::Foreign => {
+            return Err(StoreError::Foreign {
+                path: db.to_owned(),
+            });
+        }
+        Version::Newer(found) => {
+            return Err(StoreError::NewerVersion {
+                path: db.to_owned(),
+                found,
+                known: known(),
+            });
+        }
+    }
+    Ok(Store {
+        shared: Arc::new(Shared {
+            path: db.to_owned(),
+            writer: None,
+            readers: readers(db).await?,
+        }),
+    })
+}
+
+fn options(db: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(db)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+}
+
+fn reader_options(db: &Path) -> SqliteConnectOptions {
+    options(db)
+        .create_if_missing(false)
+        .pragma("query_only", "1")
+}
+
+async fn readers(db: &Path) -> Result<SqlitePool, StoreError> {
+    Ok(SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(BUSY)
+        .connect_with(reader_options(db))
+        .await?)
+}
+
+/// Version of our newest migration.
+fn known() -> i64 {
+    MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0)
+}
+
+/// Who wrote a database, and when.
+enum Version {
+    /// Nobody yet.
+    Empty,
+    /// Not us.
+    Foreign,
+    /// This Rungs or an older one.
+    Known(i64),
+    /// A newer Rungs.
+    Newer(i64),
+}
+
+/// Looks without writing. Asked at run time: sqlx's own table is not part of our schema.
+async fn version(connection: &mut SqliteConnection) -> Result<Version, StoreError> {
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            .fetch_all(&mut *connection)
+            .await?;
+    if tables.is_empty() {
+        return Ok(Version::Empty);
+    }
+    if !tables.iter().any(|t| t == "_sqlx_migrations") {
+        return Ok(Version::Foreign);
+    }
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(&mut *connection)
+        .await?;
+    match newest {
+        // sqlx made its table and was killed before our first migration.
+        None => Ok(Version::Empty),
+        Some(found) if found > known() => Ok(Version::Newer(found)),
+        Some(_) if !tables.iter().any(|t| t == "index_state") => Ok(Version::Foreign),
+        Some(found) => Ok(Version::Known(found)),
+    }
+}

@@ -1,0 +1,216 @@
+//! HOME/datasets.toml, and where a dataset's files lie.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rungs_spec::dataset;
+use rungs_spec::error::nearest;
+use rungs_spec::home::Home;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+
+/// Where Debian's package `dataset-fashion-mnist` puts its files.
+const DEBIAN_FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
+
+/// One `[NAME]` of datasets.toml.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registered {
+    /// Directory or file.
+    pub path: PathBuf,
+    /// How the files are arranged, as `runner data add` saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
+    /// BLAKE3, hex: the identity of a dataset that is not in the catalogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// HOME/datasets.toml by name; a missing file has none.
+pub fn registered(home: &Home) -> Result<BTreeMap<String, Registered>, StoreError> {
+    let path = home.datasets();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(e) => return Err(StoreError::file(&path, "cannot be read", e)),
+    };
+    toml::from_str(&text).map_err(|e| StoreError::Content {
+        path,
+        message: format!("{e}\nEach dataset is a table [NAME] with path, layout and digest; `runner data add` writes it"),
+    })
+}
+
+/// Puts a dataset into HOME/datasets.toml, replacing one of the same name.
+pub fn register(home: &Home, name: &str, dataset: Registered) -> Result<(), StoreError> {
+    let mut all = registered(home)?;
+    all.insert(name.to_owned(), dataset);
+    let path = home.datasets();
+    let text = toml::to_string(&all).map_err(|e| StoreError::Content {
+        path: path.clone(),
+        message: format!("cannot be written as TOML: {e}"),
+    })?;
+    let tmp = path.with_extension("toml.tmp");
+    std::fs::write(&tmp, text)
+        .and_then(|()| std::fs::rename(&tmp, &path))
+        .map_err(|e| {
+            StoreError::file(
+                &path,
+                "cannot be written (is the disk full, the home writable?)",
+                e,
+            )
+        })
+}
+
+/// Where a dataset's files lie: `None` for data that is made from a seed, the file of `tensors:FILE`.
+/// The error lists where it looked and names the cure.
+pub fn dataset_path(home: &Home, name: &str) -> Result<Option<PathBuf>, StoreError> {
+    if name == "synthetic" {
+        return Ok(None);
+    }
+    if let Some(file) = name.strip_prefix("tensors:") {
+        return std::path::absolute(file)
+            .map(Some)
+            .map_err(|e| StoreError::file(Path::new(file), "is no path", e));
+    }
+    let registered = registered(home)?;
+    if let Some(dataset) = registered.get(name) {
+        if dataset.path.exists() {
+            return Ok(Some(dataset.path.clone()));
+        }
+        return Err(StoreError::Content {
+            path: home.datasets(),
+            message: format!(
+                "dataset {name:?} should lie at {}, but nothing is there. Put it back, or name its new place with `runner data add {name} PATH`",
+                dataset.path.display()
+            ),
+        });
+    }
+    let places = places(name);
+    if let Some(found) = places.iter().find(|p| p.exists()) {
+        return Ok(Some(found.clone()));
+    }
+    Err(StoreError::Content {
+        path: home.datasets(),
+        message: missing(name, &registered, &places),
+    })
+}
+
+fn missing(name: &str, registered: &BTreeMap<String, Registered>, places: &[PathBuf]) -> String {
+    let cure = match name {
+        "fashion-mnist" => "`make fashion-mnist` fetches it (30 MB, no account), or name its directory with `runner data add fashion-mnist DIR`".to_owned(),
+        _ if dataset::find(name).is_some() => format!("Name its directory with `runner data add {name} DIR`"),
+        _ => {
+            let known = dataset::DATASETS.iter().map(|d| d.name).chain(registered.keys().map(String::as_str));
+            format!("Name its directory with `runner data add {name} DIR`, or use another one: {}", nearest(name, known))
+        }
+    };
+    let looked: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+    format!(
+        "dataset {name:?} is not registered here, and not at {}. {cure}",
+        looked.join(", ")
+    )
+}
+
+/// Where a dataset may lie without being registered, first match wins: the user's choice, then the
+/// work tree, then an installation, then the system.
+fn places(name: &str) -> Vec<PathBuf> {
+    let set = |variable: &str| {
+        std::env::var_os(variable)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let mut places = Vec::new();
+    places.extend(set("RUNGS_DATA").map(|d| d.join(name)));
+    let here = std::env::current_dir().unwrap_or_default();
+    places.push(here.join(".data").join(name));
+    if let Ok(exe) = std::env::current_exe() {
+        // target/release/runner -> the work tree; a test binary lies one deeper.
+        places.extend(
+            exe.ancestors()
+                .skip(1)
+                .take(5)
+                .map(|d| d.join(".data").join(name)),
+        );
+        places.extend(
+            exe.parent()
+                .and_then(Path::parent)
+                .map(|d| d.join("share/rungs").join(name)),
+        );
+    }
+    places.extend(
+        set("XDG_DATA_HOME")
+            .or_else(|| set("HOME").map(|h| h.join(".local/share")))
+            .map(|d| d.join("rungs").join(name)),
+    );
+    if name == "fashion-mnist" {
+        places.push(DEBIAN_FASHION_MNIST.into());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    places.retain(|p| seen.insert(p.clone()));
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registered_dataset_is_found_and_a_moved_one_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home(dir.path().to_owned());
+        assert_eq!(registered(&home).unwrap(), BTreeMap::new());
+        let mine = Registered {
+            path: dir.path().to_owned(),
+            layout: Some("folders".into()),
+            digest: Some("ab".into()),
+        };
+        register(&home, "mine", mine.clone()).unwrap();
+        let gone = Registered {
+            path: "/nowhere/at/all".into(),
+            ..mine
+        };
+        register(&home, "gone", gone).unwrap();
+        assert_eq!(
+            dataset_path(&home, "mine").unwrap(),
+            Some(dir.path().to_owned())
+        );
+        let error = dataset_path(&home, "gone").unwrap_err().to_string();
+        assert!(
+            error.contains("/nowhere/at/all") && error.contains("runner data add gone"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_dataset_says_where_it_was_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = dataset_path(&Home(dir.path().to_owned()), "imagenot")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(".data/imagenot") && error.contains("did you mean \"imagenet\"?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_bad_file_names_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home(dir.path().to_owned());
+        std::fs::write(home.datasets(), "[a]\npath = 3\n").unwrap();
+        let error = registered(&home).unwrap_err().to_string();
+        assert!(
+            error.contains("datasets.toml") && error.contains("line 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn synthetic_data_lies_nowhere() {
+        assert_eq!(
+            dataset_path(&Home("/none".into()), "synthetic").unwrap(),
+            None
+        );
+    }
+}

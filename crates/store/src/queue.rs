@@ -1,0 +1,583 @@
+//! What runs next: decisions of the journal, registered runs, claims, and what became of attempts.
+//!
+//! A run's state: new -> queued -> running -> done, failed or cancelled; an attempt that leaves early
+//! sends it back to queued. `done` is final. Decisions come from the journal, outcomes from events;
+//! either may be applied first, the state comes out the same ([`crate::reindex`] relies on it).
+
+use rungs_spec::RunKey;
+use rungs_spec::home::{CellRun, JournalEntry, JournalLine};
+use rungs_spec::protocol::{FailureClass, RunFile};
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use crate::connect::Store;
+use crate::error::StoreError;
+use crate::lists::SlotRow;
+use crate::time::{count, int, now_ms, parse_ms, seed_int, small};
+
+/// A run taken off the queue for a slot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The run.
+    pub run: RunKey,
+    /// Number of the attempt to start.
+    pub attempt: u32,
+    /// UUIDv7.
+    pub attempt_id: Uuid,
+    /// Tries used since the run was last queued, this one included.
+    pub tries: u32,
+}
+
+/// How an attempt's process ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttemptEnd {
+    /// Exit status 0, all events ingested. Without a `finished` event among them the run fails.
+    Finished,
+    /// Exit status 75: queued again, no try used.
+    Checkpointed,
+    /// Ended by a signal from outside: queued again, no try used.
+    Killed,
+    /// Queued again, not before that time (milliseconds since 1970).
+    Transient {
+        /// Why.
+        message: String,
+        /// Back-off.
+        retry_at_ms: i64,
+    },
+    /// Given up. The scheduler also writes [`JournalEntry::Failed`], which survives a reindex.
+    Permanent {
+        /// Why.
+        message: String,
+    },
+    /// Found dead by a restarted scheduler: queued again, no try used.
+    Lost,
+}
+
+impl Store {
+    /// Applies one decision that ends at byte `end_offset` of journal.jsonl. A line that was applied
+    /// before is left out, so replaying the journal from any earlier place is safe.
+    pub async fn apply_journal(
+        &self,
+        line: &JournalLine,
+        end_offset: u64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        apply(&mut tx, line, end_offset)
+            .await
+            .map_err(self.here())?;
+        self.commit(tx).await
+    }
+
+    /// Bytes of journal.jsonl already applied.
+    pub async fn journal_position(&self) -> Result<u64, StoreError> {
+        let mut tx = self.read().await?;
+        let offset = sqlx::query_scalar!("SELECT journal_offset FROM index_state")
+            .fetch_one(&mut *tx)
+            .await;
+        Ok(count(
+            offset.map_err(StoreError::from).map_err(self.here())?,
+        ))
+    }
+
+    /// Makes a run known, with the runs that must be done before it. Idempotent; does not queue it.
+    pub async fn register_run(
+        &self,
+        file: &RunFile,
+        depends_on: &[RunKey],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        register(&mut tx, file, depends_on)
+            .await
+            .map_err(self.here())?;
+        self.commit(tx).await
+    }
+
+    /// Takes the best queued run for a slot: highest priority first, then those already begun, then
+    /// in the order of queueing; only runs whose dependencies are done and whose back-off is over.
+    /// `None` while paused or when nothing can run. Atomic: no run is claimed twice.
+    pub async fn claim(&self, slot: &str) -> Result<Option<Claim>, StoreError> {
+        let mut tx = self.begin().await?;
+        let claim = claim(&mut tx, slot, now_ms()).await.map_err(self.here())?;
+        self.commit(tx).await?;
+        Ok(claim)
+    }
+
+    /// Remembers the process of a claimed attempt.
+    pub async fn set_pid(
+        &self,
+        run: &RunKey,
+        attempt: u32,
+        pid: u32,
+        slot: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let (key, attempt, pid) = (run.as_str(), i64::from(attempt), i64::from(pid));
+        let set = sqlx::query!(
+            "UPDATE attempts SET pid = ?, slot = ? WHERE attempt = ? AND run_id = (SELECT id FROM runs WHERE key = ?)",
+            pid,
+            slot,
+            attempt,
+            key
+        );
+        set.execute(&mut *tx)
+            .await
+            .map_err(StoreError::from)
+            .map_err(self.here())?;
+        self.commit(tx).await
+    }
+
+    /// What became of an attempt. Ingest its last events first. Nothing happens to a run that is done,
+    /// cancelled, failed, or already in a newer attempt.
+    pub async fn attempt_ended(
+        &self,
+        run: &RunKey,
+        attempt: u32,
+        end: AttemptEnd,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        ended(&mut tx, run, attempt, end)
+            .await
+            .map_err(self.here())?;
+        self.commit(tx).await
+    }
+
+    /// A live trainer was found after a restart: the run is running again, nothing is claimed twice.
+    pub async fn adopt(
+        &self,
+        run: &RunKey,
+        attempt: u32,
+        pid: u32,
+        slot: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        adopt(&mut tx, run, attempt, pid, slot)
+            .await
+            .map_err(self.here())?;
+        self.commit(tx).await
+    }
+
+    /// Says what every slot does now; slots not named are gone.
+    pub async fn set_slots(&self, slots: &[SlotRow]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        set_slots(&mut tx, slots).await.map_err(self.here())?;
+        self.commit(tx).await
+    }
+}
+
+/// Id of a run; a run that nobody has registered yet gets a row without a file.
+pub(crate) async fn run_id(tx: &mut SqliteConnection, run: &RunKey) -> Result<i64, StoreError> {
+    let key = run.as_str();
+    if let Some(id) = sqlx::query_scalar!("SELECT id FROM runs WHERE key = ?", key)
+        .fetch_optional(&mut *tx)
+        .await?
+    {
+        return Ok(id);
+    }
+    Ok(
+        sqlx::query_scalar!("INSERT INTO runs (key) VALUES (?) RETURNING id", key)
+            .fetch_one(&mut *tx)
+            .await?,
+    )
+}
+
+pub(crate) async fn register(
+    tx: &mut SqliteConnection,
+    file: &RunFile,
+    depends_on: &[RunKey],
+) -> Result<(), StoreError> {
+    let id = run_id(tx, &file.run).await?;
+    let text = serde_json::to_string(file).map_err(|e| StoreError::damaged(e.to_string()))?;
+    let (seed, batch) = (seed_int(file.seed), i64::from(file.recipe.batch_size));
+    sqlx::query!(
+        "UPDATE runs SET file = ?, seed = ?, model = ?, dataset = ?, batch_size = ? WHERE id = ? AND file IS NULL",
+        text,
+        seed,
+        file.recipe.model,
+        file.recipe.dataset,
+        batch,
+        id
+    )
+    .execute(&mut *tx)
+    .await?;
+    depend(tx, id, depends_on).await
+}
+
+async fn depend(
+    tx: &mut SqliteConnection,
+    id: i64,
+    depends_on: &[RunKey],
+) -> Result<(), StoreError> {
+    for source in depends_on {
+        let on = run_id(tx, source).await?;
+        sqlx::query!(
+            "INSERT OR IGNORE INTO dependencies (run_id, on_run_id) VALUES (?, ?)",
+            id,
+            on
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn apply(
+    tx: &mut SqliteConnection,
+    line: &JournalLine,
+    end_offset: u64,
+) -> Result<(), StoreError> {
+    let end = int(end_offset);
+    let fresh = sqlx::query!(
+        "UPDATE index_state SET journal_offset = ? WHERE journal_offset < ?",
+        end,
+        end
+    )
+    .execute(&mut *tx)
+    .await?;
+    if fresh.rows_affected() == 0 {
+        return Ok(());
+    }
+    // A line of ours always has a readable time; a hand-edited one sorts first.
+    let t = parse_ms(&line.t).unwrap_or(0);
+    match &line.entry {
+        JournalEntry::Applied {
+            experiment,
+            hash,
+            profile,
+            seeds,
+            set,
+            cells,
+        } => {
+            let application = Application {
+                experiment,
+                hash,
+                profile: profile.as_deref(),
+                seeds: *seeds,
+                set,
+            };
+            applied(tx, &application, cells, t, end).await
+        }
+        JournalEntry::Queued {
+            run,
+            depends_on,
+            priority,
+        } => {
+            let id = run_id(tx, run).await?;
+            depend(tx, id, depends_on).await?;
+            // `done` is final; a running attempt goes on, but its tries count from here.
+            sqlx::query!(
+                "UPDATE runs SET state = CASE WHEN state IN ('done', 'running') THEN state ELSE 'queued' END,
+                     priority = ?, queue_order = ?, queued_at_ms = ?, tries = 0, retry_at_ms = NULL,
+                     failure_class = NULL, message = NULL,
+                     ended_at_ms = CASE WHEN state = 'done' THEN ended_at_ms END
+                 WHERE id = ?",
+                priority,
+                end,
+                t,
+                id
+            )
+            .execute(&mut *tx)
+            .await?;
+            Ok(())
+        }
+        JournalEntry::Cancelled { run } => {
+            let id = run_id(tx, run).await?;
+            sqlx::query!(
+                "UPDATE runs SET state = 'cancelled', ended_at_ms = ?, retry_at_ms = NULL WHERE id = ? AND state != 'done'",
+                t,
+                id
+            )
+            .execute(&mut *tx)
+            .await?;
+            Ok(())
+        }
+        JournalEntry::Failed {
+            run,
+            class,
+            message,
+        } => {
+            let id = run_id(tx, run).await?;
+            let class = class_word(*class);
+            sqlx::query!(
+                "UPDATE runs SET state = 'failed', failure_class = ?, message = ?, ended_at_ms = ?, retry_at_ms = NULL
+                 WHERE id = ? AND state NOT IN ('done', 'cancelled')",
+                class,
+                message,
+                t,
+                id
+            )
+            .execute(&mut *tx)
+            .await?;
+            Ok(())
+        }
+        JournalEntry::Priority { run, priority } => {
+            let id = run_id(tx, run).await?;
+            sqlx::query!("UPDATE runs SET priority = ? WHERE id = ?", priority, id)
+                .execute(&mut *tx)
+                .await?;
+            Ok(())
+        }
+        JournalEntry::Paused => {
+            sqlx::query!("UPDATE index_state SET paused = 1")
+                .execute(&mut *tx)
+                .await?;
+            Ok(())
+        }
+        JournalEntry::Resumed => {
+            sqlx::query!("UPDATE index_state SET paused = 0")
+                .execute(&mut *tx)
+                .await?;
+            Ok(())
+        }
+    }
+}
+
+struct Application<'a> {
+    experiment: &'a str,
+    hash: &'a str,
+    profile: Option<&'a str>,
+    seeds: u64,
+    set: &'a [String],
+}
+
+async fn applied(
+    tx: &mut SqliteConnection,
+    application: &Application<'_>,
+    cells: &[CellRun],
+    t: i64,
+    end: i64,
+) -> Result<(), StoreError> {
+    let Application {
+        experiment,
+        hash,
+        profile,
+        seeds,
+        set,
+    } = application;
+    let profile = profile.unwrap_or("");
+    let set = serde_json::to_string(set).map_err(|e| StoreError::damaged(e.to_string()))?;
+    let seeds = int(*seeds);
+    let id = sqlx::query_scalar!(
+        "INSERT INTO applications (experiment, hash, profile, set_options, seeds, applied_at_ms, journal_offset)
+         VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (experiment, hash, profile, set_options) DO UPDATE
+         SET seeds = excluded.seeds, applied_at_ms = excluded.applied_at_ms, journal_offset = excluded.journal_offset
+         RETURNING id",
+        experiment,
+        hash,
+        profile,
+        set,
+        seeds,
+        t,
+        end
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    for cell in cells {
+        let (run, seed) = (run_id(tx, &cell.run).await?, seed_int(cell.seed));
+        sqlx::query!(
+            "INSERT INTO cells (application_id, row_id, column_id, seed, run_id) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (application_id, row_id, column_id, seed) DO UPDATE SET run_id = excluded.run_id",
+            id,
+            cell.row,
+            cell.column,
+            seed,
+            run
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn claim(
+    tx: &mut SqliteConnection,
+    slot: &str,
+    now: i64,
+) -> Result<Option<Claim>, StoreError> {
+    let best = sqlx::query!(
+        r#"SELECT r.id AS "id!", r.key AS "key!", r.tries AS "tries!",
+               (SELECT ifnull(max(a.attempt), 0) FROM attempts a WHERE a.run_id = r.id) AS "attempts!: i64"
+           FROM runs r
+           WHERE r.state = 'queued' AND r.file IS NOT NULL AND (r.retry_at_ms IS NULL OR r.retry_at_ms <= ?)
+             AND (SELECT paused FROM index_state) = 0
+             AND NOT EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id
+                             WHERE d.run_id = r.id AND s.state != 'done')
+           ORDER BY r.priority DESC, EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id) DESC, r.queue_order, r.id
+           LIMIT 1"#,
+        now
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(best) = best else { return Ok(None) };
+    let run = RunKey::parse(&best.key)
+        .ok_or_else(|| StoreError::damaged(format!("{:?} is not a run key", best.key)))?;
+    let attempt = best.attempts + 1;
+    let attempt_id = Uuid::now_v7();
+    let id_text = attempt_id.to_string();
+    sqlx::query!(
+        "UPDATE runs SET state = 'running', tries = tries + 1, retry_at_ms = NULL WHERE id = ?",
+        best.id
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO attempts (run_id, attempt, attempt_id, state, slot, claimed_at_ms) VALUES (?, ?, ?, 'running', ?, ?)",
+        best.id,
+        attempt,
+        id_text,
+        slot,
+        now
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(Some(Claim {
+        run,
+        attempt: small(attempt),
+        attempt_id,
+        tries: small(best.tries + 1),
+    }))
+}
+
+async fn ended(
+    tx: &mut SqliteConnection,
+    run: &RunKey,
+    attempt: u32,
+    end: AttemptEnd,
+) -> Result<(), StoreError> {
+    let id = run_id(tx, run).await?;
+    let attempt = i64::from(attempt);
+    let (word, class, message, retry_at, spare) = match end {
+        AttemptEnd::Finished => ("finished", None, None, None, 0),
+        AttemptEnd::Checkpointed => ("checkpointed", None, None, None, 1),
+        AttemptEnd::Killed => ("killed", None, None, None, 1),
+        AttemptEnd::Lost => ("lost", None, None, None, 1),
+        AttemptEnd::Transient {
+            message,
+            retry_at_ms,
+        } => (
+            "failed",
+            Some("transient"),
+            Some(message),
+            Some(retry_at_ms),
+            0,
+        ),
+        AttemptEnd::Permanent { message } => ("failed", Some("permanent"), Some(message), None, 0),
+    };
+    // What its own last event said (finished, failed) stands; a process can end in any way after that.
+    sqlx::query!(
+        "UPDATE attempts SET state = ?, failure_class = ifnull(failure_class, ?), message = ifnull(message, ?), pid = NULL
+         WHERE run_id = ? AND attempt = ? AND state = 'running'",
+        word,
+        class,
+        message,
+        id,
+        attempt
+    )
+    .execute(&mut *tx)
+    .await?;
+    let current = sqlx::query_scalar!(
+        r#"SELECT 1 AS "one!: i64" FROM runs r WHERE r.id = ? AND r.state = 'running'
+           AND ? = (SELECT max(a.attempt) FROM attempts a WHERE a.run_id = r.id)"#,
+        id,
+        attempt
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if current.is_none() {
+        return Ok(());
+    }
+    let now = now_ms();
+    let (word, class, message) = match (word, class, message) {
+        ("finished", ..) => (
+            "failed",
+            Some("permanent"),
+            Some("the trainer ended with status 0 but its last event is not `finished`; this breaks the protocol".to_owned()),
+        ),
+        (_, Some("permanent"), message) => ("failed", Some("permanent"), message),
+        (_, _, message) => ("queued", None, message),
+    };
+    sqlx::query!(
+        "UPDATE runs SET state = ?1, failure_class = ?2, message = ?3, retry_at_ms = ?4, tries = max(0, tries - ?5),
+             ended_at_ms = CASE WHEN ?1 = 'failed' THEN ?6 END
+         WHERE id = ?7",
+        word,
+        class,
+        message,
+        retry_at,
+        spare,
+        now,
+        id
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
+}
+
+async fn adopt(
+    tx: &mut SqliteConnection,
+    run: &RunKey,
+    attempt: u32,
+    pid: u32,
+    slot: &str,
+) -> Result<(), StoreError> {
+    let id = run_id(tx, run).await?;
+    let (attempt, pid, now) = (i64::from(attempt), i64::from(pid), now_ms());
+    sqlx::query!(
+        "INSERT INTO attempts (run_id, attempt, state, slot, pid, claimed_at_ms) VALUES (?, ?, 'running', ?, ?, ?)
+         ON CONFLICT (run_id, attempt) DO UPDATE
+         SET slot = excluded.slot, pid = excluded.pid, state = CASE WHEN state = 'finished' THEN state ELSE 'running' END",
+        id,
+        attempt,
+        slot,
+        pid,
+        now
+    )
+    .execute(&mut *tx)
+    .await?;
+    // A cancelled run's trainer may still be leaving; it stays cancelled.
+    sqlx::query!("UPDATE runs SET state = 'running', retry_at_ms = NULL WHERE id = ? AND state IN ('new', 'queued')", id)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+async fn set_slots(tx: &mut SqliteConnection, slots: &[SlotRow]) -> Result<(), StoreError> {
+    let now = now_ms();
+    sqlx::query!("DELETE FROM slots").execute(&mut *tx).await?;
+    for slot in slots {
+        let (threads, run, attempt) = (
+            i64::from(slot.threads),
+            slot.run.as_ref().map(RunKey::as_str),
+            slot.attempt.map(i64::from),
+        );
+        sqlx::query!(
+            "INSERT INTO slots (slot, device, threads, run_key, attempt, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            slot.slot,
+            slot.device,
+            threads,
+            run,
+            attempt,
+            now
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The word in SQL.
+pub(crate) fn class_word(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Permanent => "permanent",
+        FailureClass::Transient => "transient",
+    }
+}
+
+/// The class of that word.
+pub(crate) fn class_of(word: &str) -> FailureClass {
+    if word == "transient" {
+        FailureClass::Transient
+    } else {
+        FailureClass::Permanent
+    }
+}
