@@ -14,7 +14,6 @@ import inspect
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
@@ -100,9 +99,6 @@ class Lab:
 
 
 # ---- looking at a home's files, which are the truth
-
-CHECKPOINT = re.compile(r"^\d+-(last|best)\.safetensors$")
-
 
 def attempts(home, run_key):
     """{attempt number: its events}; a torn last line is normal."""
