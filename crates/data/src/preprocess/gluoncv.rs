@@ -40,8 +40,11 @@ pub(crate) fn byte_steps(
     }
 }
 
+/// Nearest byte, halves to even, as OpenCV's `saturate_cast`. Adding 2^23 leaves no bits for a fraction:
+/// many times faster than `round_ties_even`, which is a function call on baseline x86-64.
 fn byte(value: f32) -> f32 {
-    value.round().clamp(0.0, 255.0)
+    const NO_FRACTION: f32 = 8_388_608.0;
+    (value.clamp(0.0, 255.0) + NO_FRACTION) - NO_FRACTION
 }
 
 fn mean(pixels: &[f32]) -> [f64; 3] {
@@ -104,6 +107,23 @@ mod tests {
         let mut pixels = Vec::new();
         byte_steps(&image, &window, &draw, &mut Resizer::default(), &mut pixels);
         pixels
+    }
+
+    #[test]
+    fn byte_rounds_halves_to_even_and_clamps() {
+        for (value, want) in [
+            (-3.0, 0.0),
+            (0.5, 0.0),
+            (1.5, 2.0),
+            (76.8, 77.0),
+            (254.6, 255.0),
+            (300.0, 255.0),
+        ] {
+            assert_eq!(byte(value), want);
+        }
+        (0..255_000)
+            .map(|i| i as f32 / 1000.0)
+            .for_each(|v| assert_eq!(byte(v), v.round_ties_even()));
     }
 
     #[test]

@@ -1,0 +1,340 @@
+//! What a loader promises: the same batches for any number of threads, resumable at any of them, and
+//! errors instead of panics and hangs.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rungs_data::preprocess::Layout;
+use rungs_data::{
+    Batch, DataError, Dataset, EvalSet, Image, Loader, LoaderConfig, Pixels, Split, open, subset,
+};
+use rungs_spec::recipe::{Augment, Variant};
+
+fn config(batch_size: usize, workers: usize) -> LoaderConfig {
+    LoaderConfig {
+        seed: 1,
+        batch_size,
+        input_size: 16,
+        augment: Augment {
+            crop_area: [0.08, 1.0],
+            crop_ratio: [0.75, 4.0 / 3.0],
+            flip: 0.5,
+            hue: 0.4,
+            saturation: 0.4,
+            brightness: 0.4,
+            contrast: 0.0,
+            pca_std: 0.1,
+            antialias: false,
+            resize_short: 19,
+        },
+        variant: Variant::Paper,
+        max_corrupt: 0,
+        layout: Layout::ChannelsLast,
+        workers,
+    }
+}
+
+fn synthetic(n: u64) -> Arc<dyn Dataset> {
+    subset(open("synthetic", None, Split::Train).unwrap(), Some(n)).unwrap()
+}
+
+fn bits(batch: &Batch) -> (Vec<u64>, Vec<i64>, Vec<usize>) {
+    let images = match &batch.images {
+        Pixels::F32(v) => v.iter().map(|x| u64::from(x.to_bits())).collect(),
+        Pixels::F64(v) => v.iter().map(|x| x.to_bits()).collect(),
+    };
+    (images, batch.labels.clone(), batch.indices.clone())
+}
+
+type Bits = Vec<(Vec<u64>, Vec<i64>, Vec<usize>)>;
+
+fn train(data: &Arc<dyn Dataset>, config: &LoaderConfig, epoch: u64, first: u64) -> Bits {
+    Loader::train(data.clone(), config, epoch, first)
+        .unwrap()
+        .map(|b| bits(&b.unwrap()))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn threads_change_nothing_and_a_pass_can_start_anywhere(
+        n in 1u64..70, batch in 1usize..20, seed in any::<u64>(), epoch in 0u64..5, share in 0.0f64..1.0,
+        gluoncv in any::<bool>(),
+    ) {
+        prop_assume!(batch as u64 <= n);
+        let data = synthetic(n);
+        let variant = if gluoncv { Variant::Gluoncv } else { Variant::Paper };
+        let with = |workers| LoaderConfig { seed, variant, ..config(batch, workers) };
+        let alone = train(&data, &with(0), epoch, 0);
+        prop_assert_eq!(alone.len() as u64, n / batch as u64);
+        for workers in [1, 3] {
+            prop_assert_eq!(&alone, &train(&data, &with(workers), epoch, 0));
+        }
+        let first = (share * alone.len() as f64) as usize;
+        prop_assert_eq!(&alone[first..], &train(&data, &with(1), epoch, first as u64)[..]);
+    }
+}
+
+#[test]
+fn an_image_is_prepared_by_seed_epoch_and_index_alone() {
+    let data = synthetic(60);
+    let image_of = |batch_size: usize, seed: u64, epoch: u64, index: usize| {
+        let config = LoaderConfig {
+            seed,
+            ..config(batch_size, 1)
+        };
+        let all = train(&data, &config, epoch, 0);
+        let (batch, at) = all
+            .iter()
+            .find_map(|b| b.2.iter().position(|i| *i == index).map(|at| (b, at)))
+            .unwrap();
+        let size = batch.0.len() / batch.2.len();
+        batch.0[at * size..][..size].to_vec()
+    };
+    let image = image_of(10, 1, 0, 17);
+    assert_eq!(image, image_of(6, 1, 0, 17), "whatever the batch size");
+    assert_ne!(image, image_of(10, 2, 0, 17), "another seed");
+    assert_ne!(image, image_of(10, 1, 1, 17), "another epoch");
+}
+
+#[test]
+fn training_drops_the_rest_and_evaluation_sees_every_image_once_in_order() {
+    let data = synthetic(50);
+    let seen: Vec<usize> = train(&data, &config(16, 2), 0, 0)
+        .into_iter()
+        .flat_map(|b| b.2)
+        .collect();
+    let mut once = seen.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!((seen.len(), once.len()), (48, 48));
+    for workers in [0, 3] {
+        let eval = Loader::eval(data.clone(), &config(16, workers), 16).unwrap();
+        let sizes: Vec<Vec<usize>> = eval.map(|b| b.unwrap().indices.clone()).collect();
+        assert_eq!(
+            sizes.iter().map(Vec::len).collect::<Vec<_>>(),
+            [16, 16, 16, 2]
+        );
+        assert_eq!(sizes.concat(), (0..50).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_kept_evaluation_set_repeats_itself_whatever_the_batch_size() {
+    let data = synthetic(50);
+    let mut set = EvalSet::new(data.clone(), &config(16, 1), 16).unwrap();
+    let pass =
+        |set: &mut EvalSet| -> Bits { set.pass().unwrap().map(|b| bits(&b.unwrap())).collect() };
+    // A pass that is given up is not taken for a whole one.
+    assert_eq!(set.pass().unwrap().take(2).count(), 2);
+    let first = pass(&mut set);
+    assert_eq!(first, pass(&mut set));
+    let mut other = EvalSet::new(data, &config(16, 0), 7).unwrap();
+    let flat = |bits: Bits| -> Vec<u64> { bits.into_iter().flat_map(|b| b.0).collect() };
+    assert_eq!(flat(first), flat(pass(&mut other)));
+}
+
+/// Callers may hold on to batches, or leave in the middle of a pass.
+#[test]
+fn no_deadlock_when_batches_are_kept_or_the_pass_is_given_up() {
+    let data = synthetic(64);
+    let all: Vec<Batch> = Loader::train(data.clone(), &config(4, 3), 0, 0)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(all.len(), 16);
+    let mut loader = Loader::train(data, &config(4, 3), 0, 0).unwrap();
+    assert!(loader.next().is_some());
+    drop(loader);
+}
+
+#[test]
+fn a_batch_larger_than_the_dataset_is_refused() {
+    for batch_size in [0, 51] {
+        let Err(error) = Loader::train(synthetic(50), &config(batch_size, 1), 0, 0) else {
+            panic!("started")
+        };
+        assert!(
+            error.to_string().contains("set it between 1 and 50"),
+            "{error}"
+        );
+    }
+}
+
+/// A dataset with images that fail in some way.
+struct Faulty(fn(usize) -> Result<(), DataError>);
+
+impl Dataset for Faulty {
+    fn name(&self) -> &str {
+        "faulty"
+    }
+    fn len(&self) -> usize {
+        40
+    }
+    fn classes(&self) -> usize {
+        1
+    }
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+    fn label(&self, _: usize) -> i64 {
+        0
+    }
+    fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError> {
+        (self.0)(index)?;
+        into.set(2, 2, rungs_data::dataset::Channels::Grey, &[200; 4]);
+        Ok(())
+    }
+    fn bytes(&self, _: usize, _: &mut Vec<u8>) -> Result<(), DataError> {
+        Ok(())
+    }
+}
+
+fn corrupt(index: usize) -> Result<(), DataError> {
+    if index % 10 == 3 {
+        let (dataset, problem) = ("faulty".to_owned(), "not a JPEG".to_owned());
+        return Err(DataError::Corrupt {
+            dataset,
+            index,
+            problem,
+        });
+    }
+    Ok(())
+}
+
+#[test]
+fn corrupt_images_are_tolerated_up_to_max_corrupt() {
+    for workers in [0, 1, 3] {
+        let config = LoaderConfig {
+            max_corrupt: 4,
+            ..config(8, workers)
+        };
+        let batches: Vec<Batch> = Loader::eval(Arc::new(Faulty(corrupt)), &config, 8)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(batches.iter().map(|b| b.corrupt.len()).sum::<usize>(), 4);
+        let Pixels::F32(values) = &batches[0].images else {
+            panic!("doubles")
+        };
+        let size = 16 * 16 * 3;
+        assert!(values[3 * size..4 * size].iter().all(|v| *v == 0.0));
+        assert!(values[2 * size..3 * size].iter().all(|v| *v != 0.0));
+
+        let strict = LoaderConfig {
+            max_corrupt: 2,
+            ..config
+        };
+        let results: Vec<_> = Loader::eval(Arc::new(Faulty(corrupt)), &strict, 8)
+            .unwrap()
+            .collect();
+        // Images 3, 13 and 23 lie in batches 0, 1 and 2: the third is one too many, and the last word.
+        assert_eq!(results.len(), 3);
+        let error = results[2].as_ref().unwrap_err().to_string();
+        assert!(
+            error.starts_with("3 images of faulty cannot be decoded, the recipe tolerates 2"),
+            "{error}"
+        );
+        assert!(
+            error.contains("image 23 of faulty") && error.contains("not a JPEG"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn errors_and_panics_of_workers_reach_the_caller_in_order() {
+    fn panics(index: usize) -> Result<(), DataError> {
+        assert!(index != 17, "seventeen");
+        Ok(())
+    }
+    fn fails(index: usize) -> Result<(), DataError> {
+        match index {
+            17 => Err(DataError::Io {
+                path: "disk".into(),
+                source: std::io::Error::other("gone"),
+            }),
+            _ => Ok(()),
+        }
+    }
+    for workers in [0, 1, 3] {
+        for (fault, message) in [
+            (panics as fn(usize) -> _, "seventeen"),
+            (fails, "disk: cannot be read: gone"),
+        ] {
+            let results: Vec<_> = Loader::eval(Arc::new(Faulty(fault)), &config(8, workers), 8)
+                .unwrap()
+                .collect();
+            assert_eq!(results.len(), 3, "batches 0 and 1, then the error");
+            assert!(results[..2].iter().all(Result::is_ok));
+            let error = results[2].as_ref().unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}
+
+/// `tensors:` passes through as it is: in order, in its own type, in either layout.
+#[test]
+fn tensors_come_in_order_unchanged_in_both_splits() {
+    let (n, height, width) = (5usize, 2usize, 3usize);
+    let values: Vec<f64> = (0..n * 3 * height * width)
+        .map(|i| i as f64 / 7.0)
+        .collect();
+    let images: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let labels: Vec<u8> = (0..n as i64).flat_map(|l| l.to_le_bytes()).collect();
+    let view = |dtype, shape: &[usize], data| {
+        safetensors::tensor::TensorView::new(dtype, shape.to_vec(), data).unwrap()
+    };
+    let tensors = [
+        (
+            "images",
+            view(safetensors::Dtype::F64, &[n, 3, height, width], &images),
+        ),
+        ("labels", view(safetensors::Dtype::I64, &[n], &labels)),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data.safetensors");
+    std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+
+    let name = format!("tensors:{}", path.display());
+    let size = 3 * height * width;
+    for split in [Split::Train, Split::Val] {
+        let data = open(&name, None, split).unwrap();
+        assert_eq!((data.len(), data.classes()), (n, 5));
+        for epoch in [0, 1] {
+            let nchw = LoaderConfig {
+                layout: Layout::Nchw,
+                ..config(2, 1)
+            };
+            let batches: Vec<Batch> = Loader::train(data.clone(), &nchw, epoch, 0)
+                .unwrap()
+                .map(Result::unwrap)
+                .collect();
+            assert_eq!(batches.len(), 2, "drop_last holds here too");
+            assert_eq!((batches[1].height, batches[1].width), (height, width));
+            assert_eq!(
+                batches[1].images,
+                Pixels::F64(values[2 * size..4 * size].to_vec())
+            );
+            assert_eq!(batches[1].labels, [2, 3]);
+        }
+        let mut eval = EvalSet::new(data, &config(2, 0), 2).unwrap();
+        let last = eval.pass().unwrap().last().unwrap().unwrap();
+        let Pixels::F64(got) = &last.images else {
+            panic!("singles")
+        };
+        assert_eq!(
+            (last.len(), got[1]),
+            (1, values[4 * size + height * width]),
+            "G of the first pixel"
+        );
+    }
+    let Err(error) = subset(open(&name, None, Split::Train).unwrap(), Some(2)) else {
+        panic!("cut")
+    };
+    assert!(
+        error.to_string().contains("leave out train_subset"),
+        "{error}"
+    );
+}
