@@ -1,1 +1,45 @@
-fn main() {}
+//! `trainer`: executes one attempt of a run on libtorch. The only crate that links libtorch.
+//!
+//! | question | module |
+//! |---|---|
+//! | what may the command line say, what does a command do? | [`cli`], [`commands`] |
+//! | what happens from a run directory to an exit status? | [`run`], [`session`] |
+//! | which attempt is this, who may write? | [`attempts`], [`events`] |
+//! | what is in a checkpoint, which one counts? | [`checkpoint`] |
+//! | what is one training step? | [`training`], [`optimiser`] |
+//! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
+//! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
+//! | what of a recipe is supported? | [`supported`] |
+//! | where do random numbers come from? | [`determinism`] |
+//!
+//! Architecture invariants: knows neither SQL nor the store; only appends to files in its run
+//! directory; reads back from the device once per block of steps.
+
+mod attempts;
+mod batch;
+mod checkpoint;
+mod cli;
+mod commands;
+mod determinism;
+mod environment;
+mod evaluate;
+mod events;
+mod failure;
+mod init;
+mod initial;
+mod network;
+mod norm;
+mod optimiser;
+mod parameters;
+mod readback;
+mod run;
+mod session;
+mod supported;
+mod training;
+mod weights;
+
+use clap::Parser;
+
+fn main() {
+    std::process::exit(commands::execute(cli::Cli::parse().command));
+}

@@ -1,0 +1,163 @@
+//! The command line: what may be said. The handlers are in [`crate::commands`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Executes one attempt of a run on libtorch.
+#[derive(Debug, Parser)]
+#[command(name = "trainer", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Execute RUN_DIR/recipe.json: exit 0 finished, 75 checkpointed after SIGTERM, 1 permanent failure
+    Run(RunArgs),
+    /// Devices that runs can compute on
+    Devices {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Parameters, MACs, layers and state-dict names of a model
+    Inspect(InspectArgs),
+    /// Step, epoch and learning rate of every step of a recipe
+    Schedule {
+        /// recipe.json of a run, a bare recipe, or a TOML or JSON table of some of its keys
+        recipe: PathBuf,
+        /// As CSV (the only form)
+        #[arg(long)]
+        csv: bool,
+    },
+    /// Logits of ready-made inputs
+    Forward(ForwardArgs),
+    /// Top-1 and top-5 of any weights
+    Eval(EvalArgs),
+    /// Benchmarks
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Directory with recipe.json
+    #[arg(long)]
+    pub run_dir: PathBuf,
+    /// Number of this attempt; default: the next free one
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempt: Option<u32>,
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Name of a model
+    #[arg(required_unless_present = "list")]
+    pub model: Option<String>,
+    /// List the models instead
+    #[arg(long, conflicts_with = "model")]
+    pub list: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Classes of the classifier
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub classes: u32,
+    /// Share of the published channels
+    #[arg(long, default_value_t = 1.0)]
+    pub width: f64,
+    /// Blocks per stage, for example 1,1,1,1; default: the published ones
+    #[arg(long, value_delimiter = ',')]
+    pub depths: Option<Vec<u32>>,
+    /// Paper or released code
+    #[arg(long, value_enum, default_value_t = VariantArg::Paper)]
+    pub variant: VariantArg,
+    /// Side of the input, pixels; default: the model's
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub input_size: Option<u32>,
+}
+
+/// Paper or released code.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum VariantArg {
+    /// As the paper says
+    Paper,
+    /// As the released code does
+    Gluoncv,
+}
+
+/// `forward`.
+#[derive(Debug, Args)]
+pub struct ForwardArgs {
+    /// Name of a model
+    #[arg(long)]
+    pub model: String,
+    /// Safetensors file of its state dict
+    #[arg(long)]
+    pub weights: PathBuf,
+    /// Safetensors file with `x` (N, 3, H, W; f32 or f64)
+    #[arg(long)]
+    pub input: PathBuf,
+    /// Safetensors file to write `y` (logits) to
+    #[arg(long)]
+    pub output: PathBuf,
+    /// Batch statistics instead of running ones (dropout stays off)
+    #[arg(long)]
+    pub train_mode: bool,
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Name of a model
+    #[arg(long)]
+    pub model: String,
+    /// Safetensors file of its state dict
+    #[arg(long)]
+    pub weights: PathBuf,
+    /// Dataset whose validation split is evaluated
+    #[arg(long)]
+    pub dataset: String,
+    /// Directory of the dataset; default: the usual places
+    #[arg(long)]
+    pub data_path: Option<PathBuf>,
+    /// Side of the input, pixels; default: the model's
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub input_size: Option<u32>,
+    /// Short side before the centre crop, pixels; default: ceil(input size / 0.875)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub resize_short: Option<u32>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bench`.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Training steps on random images: images per second
+    Step(BenchStepArgs),
+}
+
+/// `bench step`.
+#[derive(Debug, Args)]
+pub struct BenchStepArgs {
+    /// recipe.json, a bare recipe, or a TOML or JSON table of some of its keys; default: ResNet-50 at batch 32
+    #[arg(long)]
+    pub recipe: Option<PathBuf>,
+    /// libtorch threads
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: u32,
+    /// Steps that are timed, after three that are not
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}

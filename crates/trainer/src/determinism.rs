@@ -1,0 +1,87 @@
+//! Where random numbers of the trainer come from: streams that depend on the seed and a purpose
+//! only, so that a resumed run draws what an uninterrupted one would. The only file that seeds
+//! libtorch. (Shuffling and augmentation are rungs-data's, by the same rule.)
+
+use tch::Device;
+
+/// Fixes libtorch's thread counts and kernels: same threads, same bits.
+pub fn set_up(compute_threads: u32) {
+    tch::set_num_threads(compute_threads.max(1) as i32);
+    tch::set_num_interop_threads(1);
+}
+
+/// Seeds libtorch's own generator for one step; only dropout draws from it.
+pub fn seed_step(seed: u64, step: u64) {
+    tch::manual_seed(Stream::new(seed, &format!("step {step}")).next_u64() as i64);
+}
+
+/// The device that runs compute on.
+pub fn device(arithmetic: rungs_spec::protocol::Arithmetic) -> Device {
+    match arithmetic {
+        rungs_spec::protocol::Arithmetic::Cuda => Device::Cuda(0),
+        rungs_spec::protocol::Arithmetic::Cpu
+        | rungs_spec::protocol::Arithmetic::CpuEmulatedHalf => Device::Cpu,
+    }
+}
+
+/// A stream of random numbers: SplitMix64 from a hash of seed and purpose.
+#[derive(Debug)]
+pub struct Stream(u64);
+
+impl Stream {
+    /// The stream of that seed for that purpose.
+    pub fn new(seed: u64, purpose: &str) -> Stream {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(b"rungs trainer ")
+            .update(&seed.to_le_bytes())
+            .update(purpose.as_bytes());
+        let mut state = [0; 8];
+        hasher.finalize_xof().fill(&mut state);
+        Stream(u64::from_le_bytes(state))
+    }
+
+    /// 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in [0, 1).
+    pub fn uniform(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Standard normal (Box and Muller).
+    pub fn normal(&mut self) -> f64 {
+        let u = 1.0 - self.uniform();
+        let angle = 2.0 * std::f64::consts::PI * self.uniform();
+        (-2.0 * u.ln()).sqrt() * angle.cos()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_depends_on_seed_and_purpose() {
+        let first = |seed, purpose| Stream::new(seed, purpose).next_u64();
+        assert_eq!(first(1, "init fc.weight"), first(1, "init fc.weight"));
+        assert_ne!(first(1, "init fc.weight"), first(2, "init fc.weight"));
+        assert_ne!(first(1, "init fc.weight"), first(1, "init fc.bias"));
+    }
+
+    #[test]
+    fn moments_are_those_of_the_distributions() {
+        let mut stream = Stream::new(7, "moments");
+        let n = 100_000;
+        let uniform: f64 = (0..n).map(|_| stream.uniform()).sum::<f64>() / f64::from(n);
+        assert!((uniform - 0.5).abs() < 0.005, "{uniform}");
+        let variance: f64 = (0..n).map(|_| stream.normal().powi(2)).sum::<f64>() / f64::from(n);
+        assert!((variance - 1.0).abs() < 0.02, "{variance}");
+    }
+}

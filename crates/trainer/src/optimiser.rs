@@ -1,0 +1,232 @@
+//! Stochastic gradient descent with momentum: Nesterov's form (NAG, recipes.md section 1) or heavy
+//! ball, L2 coupled. Equal to PyTorch's SGD with dampening 0 and to MXNet's `nag`.
+
+use rungs_spec::recipe::Decay;
+use tch::Tensor;
+
+use crate::parameters::Parameters;
+
+/// Momentum of all parameters in one flat buffer, and what does not change during a run.
+#[derive(Debug)]
+pub struct Optimiser {
+    /// m of m = momentum m + (g + wd w).
+    pub momentum: Tensor,
+    /// Steps skipped because a gradient was not finite (half precision only): a scalar on the device.
+    pub skipped: Tensor,
+    settings: Settings,
+}
+
+/// Hyperparameters of the update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Momentum coefficient.
+    pub momentum: f64,
+    /// Nesterov's form instead of heavy ball.
+    pub nesterov: bool,
+    /// L2 coefficient.
+    pub weight_decay: f64,
+    /// Which parameters decay.
+    pub decay: Decay,
+    /// Element-wise clipping of gradients, before decay.
+    pub clip: Option<f64>,
+    /// Leave everything as it is when a gradient is not finite.
+    pub skip_overflow: bool,
+}
+
+impl Optimiser {
+    /// At rest.
+    pub fn new(parameters: &Parameters, settings: Settings) -> Optimiser {
+        let momentum = parameters.master.zeros_like();
+        let skipped = Tensor::zeros([], (tch::Kind::Int64, momentum.device()));
+        Optimiser {
+            momentum,
+            skipped,
+            settings,
+        }
+    }
+
+    /// One update with a flat gradient (unscaled, in master precision).
+    ///
+    /// g += wd w; m = mu m + g; w -= lr (g + mu m), or w -= lr m without Nesterov.
+    pub fn step(&mut self, parameters: &mut Parameters, mut gradient: Tensor, lr: f64) {
+        let Settings {
+            momentum,
+            nesterov,
+            weight_decay,
+            decay,
+            clip,
+            skip_overflow,
+        } = self.settings;
+        let _guard = tch::no_grad_guard();
+        let before = skip_overflow.then(|| {
+            (
+                self.momentum.copy(),
+                parameters.master.copy(),
+                finite(&gradient),
+            )
+        });
+        if let Some(limit) = clip {
+            let _ = gradient.clamp_(-limit, limit);
+        }
+        if weight_decay != 0.0 {
+            let decayed = match decay {
+                Decay::All => parameters.master.size()[0],
+                Decay::Weights => parameters.weights,
+            };
+            let _ = gradient
+                .narrow(0, 0, decayed)
+                .g_add_(&(parameters.master.narrow(0, 0, decayed) * weight_decay));
+        }
+        let _ = self.momentum.g_mul_scalar_(momentum).g_add_(&gradient);
+        if nesterov {
+            let _ = gradient.g_add_(&(&self.momentum * momentum));
+        } else {
+            gradient.copy_(&self.momentum);
+        }
+        let _ = parameters.master.g_sub_(&gradient.g_mul_scalar_(lr));
+        if let Some((old_momentum, old_master, finite)) = before {
+            // No branch on the device's value: that would wait for the device.
+            self.momentum
+                .copy_(&self.momentum.where_self(&finite, &old_momentum));
+            parameters
+                .master
+                .copy_(&parameters.master.where_self(&finite, &old_master));
+            let _ = self
+                .skipped
+                .g_add_(&finite.logical_not().to_kind(tch::Kind::Int64));
+        }
+        parameters.refresh();
+    }
+}
+
+fn finite(gradient: &Tensor) -> Tensor {
+    gradient.isfinite().all()
+}
+
+#[cfg(test)]
+mod tests {
+    use rungs_spec::model::{Conv, Layer, Model};
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::network::Network;
+    use crate::parameters::Arithmetic;
+
+    const NAG: Settings = Settings {
+        momentum: 0.9,
+        nesterov: true,
+        weight_decay: 0.0,
+        decay: Decay::All,
+        clip: None,
+        skip_overflow: false,
+    };
+
+    /// One 1x1 convolution with bias: two scalars.
+    fn two_scalars(settings: Settings) -> (Parameters, Optimiser) {
+        let conv = Conv {
+            name: "c".into(),
+            input: 1,
+            output: 1,
+            kernel: [1; 2],
+            stride: [1; 2],
+            padding: [0; 2],
+            dilation: 1,
+            groups: 1,
+            bias: true,
+        };
+        let model = Model {
+            name: "scalar".into(),
+            classes: 1,
+            layers: vec![Layer::Conv(conv)],
+        };
+        let parameters = Parameters::new(
+            &Network::new(&model),
+            Arithmetic::Plain(Kind::Double),
+            Device::Cpu,
+        );
+        let optimiser = Optimiser::new(&parameters, settings);
+        (parameters, optimiser)
+    }
+
+    fn values(parameters: &Parameters) -> [f64; 2] {
+        [
+            parameters.master.double_value(&[0]),
+            parameters.master.double_value(&[1]),
+        ]
+    }
+
+    /// recipes.md section 7, trap 5: g = 1, lr = 1, momentum 0.9 moves by 1.9, then 2.71.
+    #[test]
+    fn trap_5_nag_moves_a_scalar_by_1_9_then_2_71() {
+        let (mut parameters, mut optimiser) = two_scalars(NAG);
+        let one = || Tensor::ones([2], (Kind::Double, Device::Cpu));
+        optimiser.step(&mut parameters, one(), 1.0);
+        assert!((values(&parameters)[0] + 1.9).abs() < 1e-12);
+        optimiser.step(&mut parameters, one(), 1.0);
+        assert!((values(&parameters)[0] + 1.9 + 2.71).abs() < 1e-12);
+    }
+
+    #[test]
+    fn heavy_ball_moves_a_scalar_by_1_then_1_9() {
+        let (mut parameters, mut optimiser) = two_scalars(Settings {
+            nesterov: false,
+            ..NAG
+        });
+        let one = || Tensor::ones([2], (Kind::Double, Device::Cpu));
+        optimiser.step(&mut parameters, one(), 1.0);
+        assert!((values(&parameters)[0] + 1.0).abs() < 1e-12);
+        optimiser.step(&mut parameters, one(), 1.0);
+        assert!((values(&parameters)[0] + 2.9).abs() < 1e-12);
+    }
+
+    /// recipes.md section 7, trap 4: with no gradient a weight shrinks by lr wd 1.9 in the first
+    /// step, and what is exempt stays.
+    #[test]
+    fn trap_4_decay_shrinks_weights_and_leaves_the_exempt_alone() {
+        for (decay, bias) in [(Decay::All, 1.0 - 0.1 * 0.01 * 1.9), (Decay::Weights, 1.0)] {
+            let (mut parameters, mut optimiser) = two_scalars(Settings {
+                weight_decay: 0.01,
+                decay,
+                ..NAG
+            });
+            let _ = parameters.master.fill_(1.0);
+            optimiser.step(
+                &mut parameters,
+                Tensor::zeros([2], (Kind::Double, Device::Cpu)),
+                0.1,
+            );
+            let [w, b] = values(&parameters);
+            assert!((w - (1.0 - 0.1 * 0.01 * 1.9)).abs() < 1e-12, "{w}");
+            assert!((b - bias).abs() < 1e-12, "{decay:?}: {b}");
+        }
+    }
+
+    #[test]
+    fn clipping_limits_every_element() {
+        let (mut parameters, mut optimiser) = two_scalars(Settings {
+            clip: Some(0.5),
+            momentum: 0.0,
+            ..NAG
+        });
+        optimiser.step(&mut parameters, Tensor::from_slice(&[3.0, -0.25]), 1.0);
+        assert_eq!(values(&parameters), [-0.5, 0.25]);
+    }
+
+    #[test]
+    fn a_step_with_an_infinite_gradient_is_skipped_and_counted() {
+        let (mut parameters, mut optimiser) = two_scalars(Settings {
+            skip_overflow: true,
+            ..NAG
+        });
+        optimiser.step(
+            &mut parameters,
+            Tensor::from_slice(&[1.0, f64::INFINITY]),
+            1.0,
+        );
+        assert_eq!(values(&parameters), [0.0, 0.0]);
+        assert_eq!(optimiser.momentum.abs().sum(None).double_value(&[]), 0.0);
+        optimiser.step(&mut parameters, Tensor::from_slice(&[1.0, 1.0]), 1.0);
+        assert_eq!(values(&parameters), [-1.9, -1.9]);
+        assert_eq!(optimiser.skipped.int64_value(&[]), 1);
+    }
+}

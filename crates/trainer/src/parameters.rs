@@ -1,0 +1,166 @@
+//! The trainable tensors of a network, as views of flat buffers.
+//!
+//! Order in the buffers: weights of convolutions and linear layers, then their biases, then gamma
+//! and beta of BN. So "no bias decay" (paper section 3.1) exempts everything behind one position,
+//! and half precision (section 3.2; BN stays in FP32) rounds everything before another.
+//! A convolution's weight lies in memory as (O, kh, kw, I), which is channels-last.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::network::{Network, ParameterSpec, Role};
+
+/// Arithmetic of forward and backward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// Everything in this kind: FP32 or FP64.
+    Plain(Kind),
+    /// Parameters and activations in half, FP32 master weights.
+    Half,
+    /// As `Half` on a CPU: FP32 arithmetic on values rounded to half.
+    EmulatedHalf,
+}
+
+impl Arithmetic {
+    /// Kind of master weights, momentum, BN and the loss.
+    pub fn master(self) -> Kind {
+        match self {
+            Arithmetic::Plain(kind) => kind,
+            Arithmetic::Half | Arithmetic::EmulatedHalf => Kind::Float,
+        }
+    }
+
+    /// Kind of images and activations.
+    pub fn activations(self) -> Kind {
+        match self {
+            Arithmetic::Plain(kind) => kind,
+            Arithmetic::Half => Kind::Half,
+            Arithmetic::EmulatedHalf => Kind::Float,
+        }
+    }
+
+    /// Whether the loss is scaled and overflowing steps are skipped.
+    pub fn is_half(self) -> bool {
+        !matches!(self, Arithmetic::Plain(_))
+    }
+}
+
+/// Parameters in master precision and, under half precision, their halved copies.
+#[derive(Debug)]
+pub struct Parameters {
+    /// Flat master weights.
+    pub master: Tensor,
+    /// Elements that always decay: the first ones.
+    pub weights: i64,
+    /// Elements that half precision rounds: the first ones.
+    halved: i64,
+    arithmetic: Arithmetic,
+    /// Where in the flat buffer each parameter starts, in the network's order.
+    starts: Vec<i64>,
+    /// Indices of parameters in flat order.
+    order: Vec<usize>,
+    specs: Vec<ParameterSpec>,
+    /// Copies of the first `halved` elements, rounded.
+    rounded: Option<Tensor>,
+    leaves: Vec<Tensor>,
+}
+
+impl Parameters {
+    /// All zero.
+    pub fn new(network: &Network, arithmetic: Arithmetic, device: Device) -> Parameters {
+        let specs = network.parameters.clone();
+        let class = |spec: &ParameterSpec| match spec.role {
+            Role::Weight => 0,
+            Role::Bias => 1,
+            Role::Gamma { .. } | Role::Beta => 2,
+        };
+        let mut order: Vec<usize> = (0..specs.len()).collect();
+        order.sort_by_key(|i| class(&specs[*i]));
+        let mut starts = vec![0; specs.len()];
+        let mut ends = [0; 3];
+        let mut total = 0;
+        for i in &order {
+            starts[*i] = total;
+            total += specs[*i].shape.iter().product::<i64>();
+            ends[class(&specs[*i])] = total;
+        }
+        let (weights, halved) = (ends[0], ends[1].max(ends[0]));
+        let master = Tensor::zeros([total], (arithmetic.master(), device));
+        let rounded = match arithmetic {
+            Arithmetic::Plain(_) => None,
+            half => Some(Tensor::zeros([halved], (half.activations(), device))),
+        };
+        let mut parameters = Parameters {
+            master,
+            weights,
+            halved,
+            arithmetic,
+            starts,
+            order,
+            specs,
+            rounded,
+            leaves: Vec::new(),
+        };
+        parameters.leaves = (0..parameters.specs.len())
+            .map(|i| {
+                let source = match &parameters.rounded {
+                    Some(rounded) if parameters.starts[i] < halved => rounded,
+                    _ => &parameters.master,
+                };
+                parameters.view(source, i).detach().set_requires_grad(true)
+            })
+            .collect();
+        parameters
+    }
+
+    /// Parameter i as a view of a flat tensor, in PyTorch's shape.
+    pub fn view(&self, flat: &Tensor, i: usize) -> Tensor {
+        let shape = &self.specs[i].shape;
+        let part = flat.narrow(0, self.starts[i], shape.iter().product());
+        match shape.as_slice() {
+            [o, i, h, w] => part.view([*o, *h, *w, *i]).permute([0, 3, 1, 2]),
+            other => part.view(other),
+        }
+    }
+
+    /// What forward computes with, in the network's order; gradients flow to these.
+    pub fn leaves(&self) -> &[Tensor] {
+        &self.leaves
+    }
+
+    /// Brings the rounded copies up to date with the master weights.
+    pub fn refresh(&mut self) {
+        if let Some(rounded) = &mut self.rounded {
+            let _guard = tch::no_grad_guard();
+            rounded.copy_(&self.master.narrow(0, 0, self.halved).to_kind(Kind::Half));
+        }
+    }
+
+    /// Gradients of the leaves as one flat tensor in master precision, divided by the loss scale.
+    /// Under half precision the gradients of halved parameters are half values before.
+    pub fn flatten(&self, gradients: &[Tensor], scale: f64) -> Tensor {
+        let flat = |i: &usize| {
+            let gradient = &gradients[*i];
+            match gradient.dim() {
+                4 => gradient.permute([0, 2, 3, 1]).reshape([-1]),
+                _ => gradient.reshape([-1]),
+            }
+        };
+        if !self.arithmetic.is_half() {
+            return Tensor::cat(&self.order.iter().map(flat).collect::<Vec<_>>(), 0);
+        }
+        let (halved, exact): (Vec<&usize>, Vec<&usize>) = self
+            .order
+            .iter()
+            .partition(|i| self.starts[**i] < self.halved);
+        let parts = |indices: Vec<&usize>| indices.into_iter().map(flat).collect::<Vec<_>>();
+        let halved = Tensor::cat(&parts(halved), 0)
+            .to_kind(Kind::Half)
+            .to_kind(Kind::Float);
+        let exact = parts(exact);
+        let mut all = vec![halved];
+        if !exact.is_empty() {
+            all.push(Tensor::cat(&exact, 0).to_kind(Kind::Float));
+        }
+        Tensor::cat(&all, 0) / scale
+    }
+}

@@ -1,0 +1,148 @@
+//! What this trainer can do with a recipe. The one place that destructures [`Recipe`] without `..`:
+//! a new hyperparameter does not build until it is used (or refused) here.
+
+use rungs_spec::protocol::{Arithmetic as Planned, RunFile};
+use rungs_spec::recipe::{DynamicWord, Init, LossScale, Precision, Recipe, Task};
+use tch::Kind;
+
+use crate::failure::Failure;
+use crate::init::Distribution;
+use crate::optimiser::Settings;
+use crate::parameters::Arithmetic;
+
+/// A recipe in the trainer's terms.
+#[derive(Debug)]
+pub struct Settled {
+    /// How to compute.
+    pub arithmetic: Arithmetic,
+    /// Multiplier of the loss; 1 outside half precision.
+    pub loss_scale: f64,
+    /// epsilon.
+    pub label_smoothing: f64,
+    /// The update.
+    pub optimiser: Settings,
+    /// Where initial weights come from.
+    pub init: InitialWeights,
+    /// Whether branches start at zero.
+    pub zero_gamma: bool,
+    /// Slices of a batch with BN statistics of their own.
+    pub replicas: u32,
+}
+
+/// Where initial weights come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InitialWeights {
+    /// Drawn from the seed.
+    Drawn(Distribution),
+    /// Another run or file, named in `RunFile.inputs["init"]` or here.
+    Loaded(Option<String>),
+}
+
+/// Reads a recipe. Errors: what this trainer does not do (permanent), before anything starts.
+pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
+    let Recipe {
+        task,
+        // The model's shape: spec builds the layer list from these.
+        model: _,
+        depths: _,
+        width: _,
+        dropout: _,
+        // The data: rungs-data reads these.
+        input_size: _,
+        dataset: _,
+        train_subset: _,
+        val_subset: _,
+        augment: _,
+        max_corrupt: _,
+        // The learning rate: spec's schedule reads these.
+        epochs,
+        lr: _,
+        lr_scaling: _,
+        warmup_epochs: _,
+        warmup_from: _,
+        schedule: _,
+        // Read by all three: the layer list, the pipeline, the schedule.
+        variant: _,
+        batch_size,
+        clip,
+        replicas,
+        init,
+        momentum,
+        nesterov,
+        weight_decay,
+        decay,
+        zero_gamma,
+        label_smoothing,
+        mixup_alpha,
+        mixup_lambdas,
+        distill,
+        precision,
+        loss_scale,
+    } = &run.recipe;
+    let refuse = |what: &str| {
+        Err(Failure::permanent(format!(
+            "{what} is not supported by trainer {}: take it out of the recipe, or use a newer trainer",
+            env!("CARGO_PKG_VERSION")
+        )))
+    };
+    match task {
+        Task::Classify => {}
+        Task::Detect => return refuse("task = \"detect\""),
+        Task::Segment => return refuse("task = \"segment\""),
+    }
+    if *mixup_alpha > 0.0 || mixup_lambdas.is_some() {
+        return refuse("mixup");
+    }
+    if distill.is_some() {
+        return refuse("distillation");
+    }
+    if *epochs == 0 || *batch_size == 0 {
+        return Err(Failure::permanent(
+            "epochs and batch_size must be at least 1",
+        ));
+    }
+    if *replicas == 0 || batch_size % replicas != 0 {
+        return Err(Failure::permanent(format!(
+            "batch_size = {batch_size} is not a multiple of replicas = {replicas}: every replica takes an equal slice \
+             of the batch; change one of the two"
+        )));
+    }
+    let arithmetic = match (precision, run.arithmetic) {
+        (Precision::Fp32, _) => Arithmetic::Plain(Kind::Float),
+        (Precision::Fp64, _) => Arithmetic::Plain(Kind::Double),
+        (Precision::Fp16, Planned::Cuda) => Arithmetic::Half,
+        (Precision::Fp16, Planned::Cpu | Planned::CpuEmulatedHalf) => Arithmetic::EmulatedHalf,
+        (Precision::Bf16, _) => return refuse("precision = \"bf16\""),
+        (Precision::Mixed, _) => return refuse("precision = \"mixed\""),
+    };
+    let loss_scale = match loss_scale {
+        LossScale::Static(scale) if arithmetic.is_half() => *scale,
+        LossScale::Dynamic(DynamicWord::Dynamic) if arithmetic.is_half() => {
+            return refuse("loss_scale = \"dynamic\"");
+        }
+        LossScale::Static(_) | LossScale::Dynamic(DynamicWord::Dynamic) => 1.0,
+    };
+    let init = match init {
+        Init::Name(name) if name == "xavier" => InitialWeights::Drawn(Distribution::Xavier),
+        Init::Name(name) if name == "msra" => InitialWeights::Drawn(Distribution::Msra),
+        Init::Name(file) => InitialWeights::Loaded(Some(file.clone())),
+        Init::Source(_) => InitialWeights::Loaded(None),
+    };
+    let optimiser = Settings {
+        momentum: *momentum,
+        nesterov: *nesterov,
+        weight_decay: *weight_decay,
+        decay: *decay,
+        clip: *clip,
+        skip_overflow: arithmetic.is_half(),
+    };
+    Ok(Settled {
+        arithmetic,
+        loss_scale,
+        label_smoothing: *label_smoothing,
+        optimiser,
+        init,
+        zero_gamma: *zero_gamma,
+        replicas: *replicas,
+    })
+}

@@ -1,0 +1,259 @@
+//! State dicts: names, shapes and bytes of a network's weights, read from and written to safetensors
+//! files under PyTorch's names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use rungs_spec::model::{self, Model, Shape};
+use rungs_spec::recipe::Variant;
+use safetensors::{Dtype, SafeTensors};
+use tch::{Kind, Tensor};
+
+use crate::network::Network;
+use crate::norm::{Replicas, RunningStats};
+use crate::parameters::Parameters;
+
+/// Names under which a checkpoint keeps what is not part of the model.
+pub const OWN_PREFIX: &str = "rungs/";
+
+/// Tensors by state-dict name, on the CPU.
+pub type StateDict = BTreeMap<String, Tensor>;
+
+/// Master weights and the given running statistics, in PyTorch's shapes.
+pub fn state_dict(network: &Network, parameters: &Parameters, stats: &RunningStats) -> StateDict {
+    let mut dict = named(network, parameters, &parameters.master);
+    dict.extend(named_stats(network, stats));
+    dict
+}
+
+/// A flat tensor as one tensor per parameter.
+pub fn named(network: &Network, parameters: &Parameters, flat: &Tensor) -> StateDict {
+    let flat = flat.to_device(tch::Device::Cpu);
+    let names = network.parameters.iter().enumerate();
+    names
+        .map(|(i, spec)| (spec.name.clone(), parameters.view(&flat, i).contiguous()))
+        .collect()
+}
+
+/// Running statistics under their names.
+pub fn named_stats(network: &Network, stats: &RunningStats) -> StateDict {
+    let mut dict = StateDict::new();
+    for (n, norm) in network.norms.iter().enumerate() {
+        let (mean, var) = stats.of(n);
+        for (part, value) in [("running_mean", mean), ("running_var", var)] {
+            dict.insert(
+                format!("{}.{part}", norm.name),
+                value.to_device(tch::Device::Cpu).contiguous(),
+            );
+        }
+    }
+    dict
+}
+
+/// BLAKE3, in hex, of a state dict: for each name in order of its bytes, the name, a zero byte, the
+/// safetensors name of its kind (`F32`), its shape as little-endian u64s, its little-endian values.
+pub fn digest(dict: &StateDict) -> anyhow::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for (name, tensor) in dict {
+        hasher
+            .update(name.as_bytes())
+            .update(&[0])
+            .update(dtype(tensor.kind())?.to_string().as_bytes());
+        for side in tensor.size() {
+            hasher.update(&(side as u64).to_le_bytes());
+        }
+        hasher.update(&bytes(tensor)?);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The bytes of a safetensors file.
+pub fn serialize(dict: &StateDict, metadata: Option<(&str, String)>) -> anyhow::Result<Vec<u8>> {
+    let mut parts = Vec::with_capacity(dict.len());
+    for (name, tensor) in dict {
+        let shape: Vec<usize> = tensor.size().iter().map(|side| *side as usize).collect();
+        parts.push((name.as_str(), dtype(tensor.kind())?, shape, bytes(tensor)?));
+    }
+    let views = parts
+        .iter()
+        .map(|(name, dtype, shape, data)| {
+            safetensors::tensor::TensorView::new(*dtype, shape.clone(), data)
+                .map(|view| (*name, view))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let metadata =
+        metadata.map(|(key, value)| std::collections::HashMap::from([(key.to_owned(), value)]));
+    Ok(safetensors::serialize(views, metadata)?)
+}
+
+/// Every tensor of a safetensors file.
+pub fn read(path: &Path) -> anyhow::Result<StateDict> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    parse(&bytes).with_context(|| format!("{}: is not a whole safetensors file", path.display()))
+}
+
+/// Every tensor in the bytes of a safetensors file.
+pub fn parse(bytes: &[u8]) -> anyhow::Result<StateDict> {
+    let file = SafeTensors::deserialize(bytes)?;
+    let mut dict = StateDict::new();
+    for (name, view) in file.iter() {
+        let kind = match view.dtype() {
+            Dtype::F32 => Kind::Float,
+            Dtype::F64 => Kind::Double,
+            Dtype::F16 => Kind::Half,
+            Dtype::BF16 => Kind::BFloat16,
+            Dtype::I64 => Kind::Int64,
+            other => {
+                bail!("tensor `{name}` is {other:?}; F16, BF16, F32, F64 and I64 are understood")
+            }
+        };
+        let shape: Vec<i64> = view.shape().iter().map(|side| *side as i64).collect();
+        dict.insert(
+            name.to_owned(),
+            Tensor::f_from_data_size(view.data(), &shape, kind)?,
+        );
+    }
+    Ok(dict)
+}
+
+/// Puts a state dict into a network: every name must be there, in the right shape, and no other.
+/// `num_batches_tracked`, `AuxLogits.*` and a checkpoint's own extras are passed over.
+pub fn load(
+    dict: &StateDict,
+    network: &Network,
+    parameters: &mut Parameters,
+    replicas: &Replicas,
+) -> anyhow::Result<()> {
+    check(dict, network)?;
+    let _guard = tch::no_grad_guard();
+    for (i, spec) in network.parameters.iter().enumerate() {
+        parameters
+            .view(&parameters.master, i)
+            .copy_(&dict[&spec.name]);
+    }
+    for stats in replicas.each() {
+        load_stats(dict, network, stats);
+    }
+    parameters.refresh();
+    Ok(())
+}
+
+/// Copies running statistics out of a state dict that [`check`] accepted.
+pub fn load_stats(dict: &StateDict, network: &Network, stats: &RunningStats) {
+    for (n, norm) in network.norms.iter().enumerate() {
+        let (mean, var) = stats.of(n);
+        mean.shallow_clone()
+            .copy_(&dict[&format!("{}.running_mean", norm.name)]);
+        var.shallow_clone()
+            .copy_(&dict[&format!("{}.running_var", norm.name)]);
+    }
+}
+
+fn check(dict: &StateDict, network: &Network) -> anyhow::Result<()> {
+    let mut expected: BTreeMap<String, Vec<i64>> = network
+        .parameters
+        .iter()
+        .map(|spec| (spec.name.clone(), spec.shape.clone()))
+        .collect();
+    for norm in &network.norms {
+        for part in ["running_mean", "running_var"] {
+            expected.insert(format!("{}.{part}", norm.name), vec![norm.channels]);
+        }
+    }
+    let missing: Vec<&str> = expected
+        .keys()
+        .filter(|name| !dict.contains_key(*name))
+        .map(String::as_str)
+        .collect();
+    let unknown: Vec<&str> = dict
+        .keys()
+        .filter(|name| !expected.contains_key(*name) && !passed_over(name))
+        .map(String::as_str)
+        .collect();
+    let shapes: Vec<String> = expected
+        .iter()
+        .filter_map(|(name, shape)| {
+            let found = dict.get(name)?.size();
+            (found != *shape).then(|| format!("{name} is {found:?}, expected {shape:?}"))
+        })
+        .collect();
+    let mut problems = Vec::new();
+    for (what, names) in [("missing", missing), ("unknown", unknown)] {
+        if !names.is_empty() {
+            problems.push(format!("{what}: {}", names.join(", ")));
+        }
+    }
+    if !shapes.is_empty() {
+        problems.push(format!("wrong shapes: {}", shapes.join("; ")));
+    }
+    if !problems.is_empty() {
+        bail!(
+            "the weights are not those of this model: {}",
+            problems.join(". ")
+        );
+    }
+    Ok(())
+}
+
+fn passed_over(name: &str) -> bool {
+    name.ends_with("num_batches_tracked")
+        || name.starts_with("AuxLogits.")
+        || name.starts_with(OWN_PREFIX)
+}
+
+/// The model of that name in the shape of given weights: classes, depths, width and variant are read
+/// off the shapes; what does not fit is found when they are loaded.
+pub fn model_of(name: &str, dict: &StateDict) -> anyhow::Result<Model> {
+    let info = model::find(name)?;
+    let side = |key: &str, dim: usize| {
+        dict.get(key)
+            .and_then(|tensor| tensor.size().get(dim).copied())
+    };
+    let classes = side("fc.weight", 0).with_context(|| {
+        format!("there is no tensor `fc.weight`, so these are not the weights of {name}")
+    })?;
+    let blocks = |stage: usize| {
+        (0..)
+            .take_while(|block| dict.contains_key(&format!("layer{stage}.{block}.conv1.weight")))
+            .count() as u32
+    };
+    let depths: Vec<u32> = (1..=4).map(blocks).take_while(|count| *count > 0).collect();
+    // The widest stage says most about the width, which is rounded to multiples of 8 channels.
+    let width = match (depths.len(), side("fc.weight", 1)) {
+        (stages @ 1.., Some(features)) => features as f64 / f64::from(256_u32 << (stages - 1)),
+        _ => 1.0,
+    };
+    let variant = if dict.contains_key("layer1.0.conv1.bias") {
+        Variant::Gluoncv
+    } else {
+        Variant::Paper
+    };
+    let shape = Shape {
+        depths,
+        width,
+        dropout: info.dropout,
+        variant,
+        classes: classes as u32,
+    };
+    Ok(Model::build(name, &shape)?)
+}
+
+fn dtype(kind: Kind) -> anyhow::Result<Dtype> {
+    Ok(match kind {
+        Kind::Float => Dtype::F32,
+        Kind::Double => Dtype::F64,
+        Kind::Half => Dtype::F16,
+        Kind::BFloat16 => Dtype::BF16,
+        Kind::Int64 => Dtype::I64,
+        other => bail!("tensors of kind {other:?} are not written"),
+    })
+}
+
+fn bytes(tensor: &Tensor) -> anyhow::Result<Vec<u8>> {
+    let tensor = tensor.to_device(tch::Device::Cpu).contiguous();
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+    Ok(bytes)
+}
