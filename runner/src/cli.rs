@@ -1,0 +1,293 @@
+//! What may be typed: commands and options, without what they do (that is `commands/`).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs stacked-refinement ablation tables and shows what each refinement is worth.
+#[derive(Debug, Parser)]
+#[command(name = "runner", version, propagate_version = true)]
+#[command(after_help = "Exit status: 0 done, 1 a run failed, 2 usage or bad file, 3 --check failed.")]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Directory of the runs and the database
+    #[arg(long, global = true, env = "RUNGS_HOME", default_value = "./results", value_name = "DIR")]
+    pub home: PathBuf,
+    /// Database file, if not HOME/rungs.db
+    #[arg(long, global = true, env = "RUNGS_DB", value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// Print JSON on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the experiments and what is done of them, or a catalogue
+    List(ListArgs),
+    /// Show the runs that `reproduce` would do, without doing them
+    Plan(PlanArgs),
+    /// Plan, queue, run, and print the table beside the paper's
+    Reproduce(ReproduceArgs),
+    /// Run what is queued until stopped
+    Daemon(DaemonArgs),
+    /// Say what runs, what waits, and what is done
+    Status,
+    /// List runs
+    Runs(RunsArgs),
+    /// Show one run: recipe, state, attempts, results
+    Show(RunArgs),
+    /// Print the log of a run
+    Logs(LogsArgs),
+    /// Print every point of a metric, exactly
+    Series(SeriesArgs),
+    /// Write an experiment's table in some format
+    Export(ExportArgs),
+    /// Compare two runs: what differs in their recipes and their results
+    Compare(CompareArgs),
+    /// Take a run off the queue, or stop it
+    Cancel(RunArgs),
+    /// Queue a failed or cancelled run again
+    Retry(RunArgs),
+    /// Start no new attempts until `resume`
+    Pause,
+    /// Start attempts again
+    Resume,
+    /// Say what this machine has and lacks
+    Doctor,
+    /// Rebuild the database from the home's files
+    Reindex,
+    /// Serve the dashboard, and run what is queued
+    Dashboard(DashboardArgs),
+}
+
+/// `runner list`.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct ListArgs {
+    /// The refinements that rows can add
+    #[arg(long)]
+    pub refinements: bool,
+    /// The models
+    #[arg(long)]
+    pub models: bool,
+    /// The datasets
+    #[arg(long)]
+    pub datasets: bool,
+    /// The metrics
+    #[arg(long)]
+    pub metrics: bool,
+}
+
+/// Which cells of which experiments.
+#[derive(Debug, Clone, Args)]
+pub struct Selection {
+    /// Experiments, by name (see `runner list`) or as a path of a TOML file
+    #[arg(required = true, value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// Profile, if not the file's default
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Seeds 1..=N of every cell, if not the file's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: Option<u64>,
+    /// Recipe key to set in every cell, such as epochs=2; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Only these rows
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub rows: Option<Vec<String>>,
+    /// Only these columns
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub columns: Option<Vec<String>>,
+}
+
+/// `runner plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Which cells.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Say where each value of one cell's recipe comes from
+    #[arg(long, value_name = "ROW/COLUMN")]
+    pub explain: Option<String>,
+}
+
+/// How many attempts run side by side.
+#[derive(Debug, Clone, Args)]
+pub struct SlotArgs {
+    /// Attempts side by side, if not one per GPU or what fits the CPU threads
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub slots: Option<u32>,
+}
+
+/// Where attempts are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExecutorName {
+    /// On this machine.
+    Local,
+}
+
+/// `runner reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceArgs {
+    /// Which cells.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Slots.
+    #[command(flatten)]
+    pub slots: SlotArgs,
+    /// Where attempts are executed
+    #[arg(long, value_enum, default_value = "local")]
+    pub executor: ExecutorName,
+    /// Exit with status 3 if a result contradicts the paper: a verdict `off`, or a significant
+    /// wrong sign
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `runner daemon`.
+#[derive(Debug, Args)]
+pub struct DaemonArgs {
+    /// Slots.
+    #[command(flatten)]
+    pub slots: SlotArgs,
+}
+
+/// `runner runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Words such as `failed`, `state=done,failed`, `experiment=table4`, `model=resnet50`, `seed=1`,
+    /// or the beginning of a run key
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+}
+
+/// A command about one run.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Run key, or its unambiguous beginning
+    pub run: String,
+}
+
+/// `runner compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Run key, or its unambiguous beginning
+    #[arg(value_name = "RUN")]
+    pub a: String,
+    /// Run key, or its unambiguous beginning
+    #[arg(value_name = "RUN")]
+    pub b: String,
+}
+
+/// `runner logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Run key, or its unambiguous beginning
+    pub run: String,
+    /// Keep printing what is appended, until the run ends
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// `runner series`.
+#[derive(Debug, Args)]
+pub struct SeriesArgs {
+    /// Run key, or its unambiguous beginning
+    pub run: String,
+    /// Metric, such as train/loss (see `runner list --metrics`)
+    pub metric: String,
+    /// Also the points of attempts that a later attempt replaced
+    #[arg(long)]
+    pub superseded: bool,
+}
+
+/// Formats of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatName {
+    /// One line per row, column and metric.
+    Csv,
+    /// Everything, as docs/schema/table.schema.json says.
+    Json,
+    /// For a README.
+    Markdown,
+    /// booktabs.
+    Latex,
+    /// One self-contained page.
+    Html,
+    /// The file that a benchmark's server takes.
+    Submission,
+}
+
+/// Which epoch's value a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SelectName {
+    /// Best validation epoch, as the paper printed.
+    Best,
+    /// Last epoch.
+    Last,
+}
+
+/// `runner export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Experiment, by name or as a path of a TOML file
+    pub experiment: String,
+    /// Format
+    #[arg(long, value_enum)]
+    pub format: FormatName,
+    /// File to write, if not stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Profile, if not the file's default
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Which epoch's value is shown
+    #[arg(long, value_enum, default_value = "best")]
+    pub select: SelectName,
+}
+
+/// `runner dashboard`.
+#[derive(Debug, Args)]
+pub struct DashboardArgs {
+    /// Address and port to serve on
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub bind: std::net::SocketAddr,
+    /// Slots.
+    #[command(flatten)]
+    pub slots: SlotArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rows_and_columns_are_lists() {
+        let cli = Cli::parse_from(["runner", "plan", "table4", "--rows", "a,b", "--columns", "c"]);
+        let Command::Plan(args) = cli.command else { panic!("plan") };
+        assert_eq!(args.selection.rows, Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(args.selection.columns, Some(vec!["c".to_owned()]));
+    }
+}

@@ -1,0 +1,104 @@
+//! Which home and which database a command works on, and what it needs from them.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use rungs_spec::home::Home;
+use rungs_spec::plan::{Options, Plan, World};
+use rungs_store::Store;
+use rungs_store::world::HomeWorld;
+
+use crate::cli::{Global, Selection};
+use crate::scheduler::catchup;
+use crate::trainer::Trainer;
+
+/// What every command is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The home.
+    pub home: Home,
+    /// `--db`, if given.
+    pub db_flag: Option<PathBuf>,
+    /// Print JSON.
+    pub json: bool,
+    /// Print results and errors only.
+    pub quiet: bool,
+}
+
+impl Context {
+    /// From the command line.
+    pub fn new(global: Global) -> Context {
+        let Global { home, db, json, quiet } = global;
+        Context { home: Home(home), db_flag: db, json, quiet }
+    }
+
+    /// Where the database is, or will be.
+    pub fn database(&self) -> PathBuf {
+        rungs_store::database_path(&self.home, self.db_flag.as_deref())
+    }
+
+    /// The database to read from, after everything that the home's files know is in it, provided
+    /// that no scheduler is at it; `None` if nothing was ever done in this home.
+    pub async fn reader(&self) -> anyhow::Result<Option<Store>> {
+        let db = self.database();
+        if !db.exists() && !self.home.journal().exists() {
+            return Ok(None);
+        }
+        catchup::if_free(&self.home, &db).await?;
+        if !db.exists() {
+            return Ok(None);
+        }
+        Ok(Some(Store::open_reader(&db).await?))
+    }
+
+    /// As [`Context::reader`], for commands that make no sense without one.
+    pub async fn must_read(&self) -> anyhow::Result<Store> {
+        self.reader().await?.with_context(|| {
+            format!(
+                "nothing was ever run in the home {}; start with `runner reproduce table4`, or name \
+                 another home with --home",
+                self.home.dir().display()
+            )
+        })
+    }
+
+    /// What a plan asks of this machine, as the trainer described it when it was last asked.
+    pub fn world(&self) -> anyhow::Result<HomeWorld> {
+        Ok(HomeWorld::load(&self.home)?)
+    }
+
+    /// As [`Context::world`]; asks the trainer if this home never did. Without one, a plan is that
+    /// of a CPU.
+    pub fn world_of_trainer(&self) -> anyhow::Result<HomeWorld> {
+        let mut world = self.world()?;
+        if world.machine.is_none() {
+            match Trainer::look(&self.home) {
+                Ok(trainer) => world.machine = Some(trainer.info),
+                Err(error) => tracing::warn!("{error}; planning for a CPU"),
+            }
+        }
+        Ok(world)
+    }
+}
+
+/// The options of a plan.
+pub fn options(selection: &Selection) -> Options {
+    let Selection { experiments: _, profile, seeds, set, rows, columns } = selection;
+    Options {
+        profile: profile.clone(),
+        seeds: *seeds,
+        set: set.clone(),
+        rows: rows.clone(),
+        columns: columns.clone(),
+    }
+}
+
+/// The plans of all experiments that a person named.
+pub fn plans(world: &dyn World, selection: &Selection) -> anyhow::Result<Vec<Plan>> {
+    let options = options(selection);
+    let mut plans = Vec::new();
+    for named in &selection.experiments {
+        plans.push(rungs_spec::plan::build(world.experiment(named)?, &options, world)?);
+    }
+    Ok(plans)
+}

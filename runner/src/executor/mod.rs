@@ -1,0 +1,4 @@
+//! Where attempts are executed: processes of this machine ([`local`]).
+
+pub mod alive;
+pub mod local;

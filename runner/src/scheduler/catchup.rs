@@ -1,0 +1,134 @@
+//! From what a dead scheduler left behind to a truthful database: unread decisions, unread events,
+//! and attempts whose trainers are gone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rungs_spec::RunKey;
+use rungs_spec::home::Home;
+use rungs_spec::result::RunState;
+use rungs_store::{AttemptEnd, Reindexed, RunFilter, Store};
+
+use super::ledger::{Ledger, run_file};
+use super::machine::AttemptId;
+use super::{SchedulerLock, ingest};
+use crate::executor::alive;
+
+/// A trainer that outlived its scheduler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// What it executes.
+    pub id: AttemptId,
+    /// Its process; 0 if unknown.
+    pub pid: u32,
+    /// CPU threads it computes with.
+    pub threads: u32,
+}
+
+/// Opens a home for its scheduler: afterwards the database knows all that the files say, and every
+/// run that counts as running has a live trainer, which is returned.
+pub async fn open(
+    home: &Home,
+    db: &Path,
+    lock: SchedulerLock,
+) -> anyhow::Result<(Ledger, Vec<Orphan>)> {
+    if !db.exists() && home.journal().exists() {
+        tracing::info!(
+            database = %db.display(),
+            "the database is missing; rebuilding it from the home's files"
+        );
+        rebuild(home, db, &lock).await?;
+    }
+    let store = Store::open_writer(db).await?;
+    let ledger = Ledger::new(home.clone(), store, lock);
+    ledger.catch_up().await?;
+    let orphans = recover(&ledger).await?;
+    Ok((ledger, orphans))
+}
+
+/// Builds the database anew from the home's files, and says what was left out.
+pub async fn rebuild(
+    home: &Home,
+    db: &Path,
+    _lock: &SchedulerLock,
+) -> anyhow::Result<Reindexed> {
+    let found = rungs_store::reindex(home, db).await?;
+    for problem in &found.problems {
+        tracing::warn!("{problem}");
+    }
+    Ok(found)
+}
+
+/// [`open`], if no scheduler is at it; else nothing, for that scheduler keeps the database fresh.
+pub async fn if_free(home: &Home, db: &Path) -> anyhow::Result<()> {
+    let nothing_to_do = !home.journal().exists() && !db.exists();
+    if nothing_to_do {
+        return Ok(());
+    }
+    match SchedulerLock::try_take(home) {
+        Ok(Some(lock)) => open(home, db, lock).await.map(|_| ()),
+        Ok(None) => Ok(()),
+        // Somebody else's home, or a full disk: what the database says is still worth reading.
+        Err(error) if db.exists() => {
+            tracing::warn!(%error, "showing what the database knows: it cannot be brought up to date");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes in what trainers wrote meanwhile, and puts runs back on the queue whose trainer is gone.
+async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
+    let Ledger { home, store, .. } = ledger;
+    let rows = store.runs(&RunFilter::default()).await?;
+    let open = rows.into_iter().filter(|row| {
+        matches!(
+            row.state,
+            RunState::Running | RunState::Queued | RunState::Blocked | RunState::Cancelled
+        )
+    });
+    let mut alive_by_run: BTreeMap<RunKey, alive::Trainer> = BTreeMap::new();
+    for trainer in alive::by_command_line(home) {
+        let newest = alive_by_run.get(&trainer.run).is_none_or(|t| t.attempt < trainer.attempt);
+        if newest {
+            alive_by_run.insert(trainer.run.clone(), trainer);
+        }
+    }
+    let mut orphans = Vec::new();
+    for row in open {
+        let run = &row.key;
+        let run_dir = home.run(run);
+        let attempts = ingest::attempts(&run_dir)?;
+        for attempt in &attempts {
+            ingest::attempt(store, home, run, *attempt).await?;
+        }
+        // The attempt that counts: of the database, which claims before a trainer writes, or of the
+        // files, if the database was rebuilt.
+        let attempt = attempts.last().copied().unwrap_or(0).max(row.attempts);
+        let by_command = alive_by_run.get(run);
+        let pid = by_command.map(|t| t.pid).or_else(|| alive::lock_holder(&run_dir));
+        match pid {
+            Some(pid) if row.state != RunState::Cancelled => {
+                let attempt = by_command.and_then(|t| t.attempt).unwrap_or(attempt).max(1);
+                let threads = run_file(home, run).map_or(1, |f| f.compute_threads);
+                store.adopt(run, attempt, pid, "adopted").await?;
+                orphans.push(Orphan { id: AttemptId { run: run.clone(), attempt }, pid, threads });
+            }
+            Some(pid) => {
+                tracing::info!(run = run.short(), pid, "stopping the trainer of a cancelled run");
+                crate::executor::local::terminate(pid);
+            }
+            None if row.state == RunState::Running => {
+                // Its events may have finished it just now.
+                let said = match attempts.last() {
+                    Some(last) if *last == attempt => ingest::said(&run_dir, *last)?,
+                    _ => ingest::Said::default(),
+                };
+                let end = if said.finished { AttemptEnd::Finished } else { AttemptEnd::Lost };
+                store.attempt_ended(run, attempt, end).await?;
+            }
+            None => {}
+        }
+    }
+    Ok(orphans)
+}

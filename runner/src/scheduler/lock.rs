@@ -1,0 +1,112 @@
+//! HOME/scheduler.lock: held by the one scheduler of a home for as long as it lives.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use rungs_spec::home::Home;
+use rustix::fs::{FlockOperation, flock};
+
+/// Proof that this process is the scheduler of the home. Dropping it lets the next one in.
+#[derive(Debug)]
+pub struct SchedulerLock {
+    _file: File,
+}
+
+impl SchedulerLock {
+    /// Takes the lock if it is free; `None` if another process holds it. Creates the home.
+    pub fn try_take(home: &Home) -> anyhow::Result<Option<SchedulerLock>> {
+        std::fs::create_dir_all(home.dir()).with_context(|| unusable(home))?;
+        let path = home.scheduler_lock();
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .with_context(|| unusable(home))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!(
+                        "cannot lock {}; the home must lie on a file system with locks: choose \
+                         another with --home",
+                        path.display()
+                    )
+                });
+            }
+        }
+        // For people: who it is.
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .with_context(|| unusable(home))?;
+        Ok(Some(SchedulerLock { _file: file }))
+    }
+
+    /// The process that holds it, if one does. Creates nothing and disturbs nobody.
+    pub fn holder(home: &Home) -> Option<u32> {
+        holder_of(&home.scheduler_lock())
+    }
+}
+
+/// The process that holds a lock (flock) on a file. Read from /proc/locks, because trying the lock,
+/// even for an instant, could turn away who starts at that moment.
+pub fn holder_of(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    let inode = std::fs::metadata(path).ok()?.ino();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    flock_holder(&locks, inode)
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 123 08:01:4711 0 EOF`: process 123 holds inode 4711.
+fn flock_holder(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [_, "FLOCK", _, _, pid, place, ..] => {
+                let of: u64 = place.rsplit(':').next()?.parse().ok()?;
+                (of == inode).then(|| pid.parse().unwrap_or(0))
+            }
+            _ => None,
+        }
+    })
+}
+
+fn unusable(home: &Home) -> String {
+    format!(
+        "cannot write in the home {}; make it writable, free some space there, or choose another \
+         with --home or RUNGS_HOME",
+        home.dir().display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_holds_it_and_it_is_free_again_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home(dir.path().join("new/home"));
+        assert_eq!(SchedulerLock::holder(&home), None);
+        let held = SchedulerLock::try_take(&home).unwrap();
+        assert!(held.is_some());
+        assert!(SchedulerLock::try_take(&home).unwrap().is_none());
+        assert_eq!(SchedulerLock::holder(&home), Some(std::process::id()));
+        drop(held);
+        assert!(SchedulerLock::try_take(&home).unwrap().is_some());
+    }
+
+    #[test]
+    fn locks_are_found_by_inode() {
+        let locks = "1: POSIX  ADVISORY  WRITE 708 08:01:4711 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 99 08:01:815 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 100 08:01:816 0 EOF\n";
+        assert_eq!(flock_holder(locks, 815), Some(99));
+        assert_eq!(flock_holder(locks, 4711), None, "not a flock");
+        assert_eq!(flock_holder(locks, 816), None, "only waits for it");
+    }
+}

@@ -1,0 +1,363 @@
+//! The scheduler's decisions as a pure state machine: state x input -> effects. The driver
+//! (`driver.rs`) carries the effects out and feeds back what happened.
+//!
+//! Architecture invariant: no I/O, no clock; time comes in with the input.
+
+use rungs_spec::RunKey;
+use rungs_spec::protocol::FailureClass;
+
+use super::ending::{Ending, Verdict, judge};
+use crate::slots::Shares;
+
+/// One attempt of one run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttemptId {
+    /// Run.
+    pub run: RunKey,
+    /// Attempt, from 1.
+    pub attempt: u32,
+}
+
+/// A claimed attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The attempt.
+    pub id: AttemptId,
+    /// CPU threads it computes with.
+    pub threads: u32,
+    /// Tries used up since a person queued the run, this one included.
+    pub tries: u32,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Some time has passed: look for work.
+    Tick,
+    /// The answer to [`Effect::Claim`].
+    Claimed {
+        /// Slot that asked.
+        slot: usize,
+        /// The attempt to start; `None` if nothing waits.
+        claim: Option<Work>,
+    },
+    /// A live trainer was found after a restart.
+    Adopted {
+        /// What it executes.
+        work: Work,
+        /// Its process.
+        pid: u32,
+    },
+    /// A trainer was started.
+    Started {
+        /// What it executes.
+        id: AttemptId,
+        /// Its process.
+        pid: u32,
+    },
+    /// A trainer is gone, or could not be started.
+    Ended {
+        /// What it executed.
+        id: AttemptId,
+        /// How it ended.
+        ending: Ending,
+        /// Now, milliseconds since 1970.
+        now_ms: i64,
+    },
+    /// A person cancelled this run.
+    Cancelled {
+        /// Run.
+        run: RunKey,
+    },
+    /// Start nothing more, and leave when nothing lives. `Stop` comes from Ctrl-C.
+    Stop(Stop),
+}
+
+/// How to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Leave the live trainers to the next scheduler.
+    Detach,
+    /// Let trainers write a checkpoint (SIGTERM), wait for them.
+    Checkpoint,
+    /// At once (SIGKILL).
+    AtOnce,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Ask the store for work for this slot.
+    Claim {
+        /// Slot.
+        slot: usize,
+    },
+    /// Start a trainer.
+    Start {
+        /// Slot.
+        slot: usize,
+        /// What it shall execute.
+        id: AttemptId,
+    },
+    /// Ask a trainer to write a checkpoint and leave.
+    Terminate {
+        /// Its process.
+        pid: u32,
+    },
+    /// End a trainer at once.
+    Kill {
+        /// Its process.
+        pid: u32,
+    },
+    /// Tell the store how an attempt ended.
+    Record {
+        /// Attempt.
+        id: AttemptId,
+        /// How.
+        verdict: Verdict,
+    },
+    /// Give a run up: a decision, so the journal has it first.
+    GiveUp {
+        /// Attempt.
+        id: AttemptId,
+        /// Whether another attempt could have succeeded.
+        class: FailureClass,
+        /// Why.
+        message: String,
+    },
+    /// Nothing lives any more, and nothing shall be started.
+    Leave,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Tenant {
+    work: Work,
+    /// `None` until the trainer is started.
+    pid: Option<u32>,
+    /// Cancelled by a person: asked to leave.
+    cancelled: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Slot {
+    Free,
+    /// Asked the store.
+    Claiming,
+    /// Has an attempt, waits for CPU threads.
+    Waiting(Tenant),
+    /// Its trainer is alive, or being started.
+    Busy(Tenant),
+}
+
+/// The state of a scheduler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Machine {
+    slots: Vec<Slot>,
+    /// Slots of [`Shares`]; those behind hold adopted trainers only and are not used again.
+    own: usize,
+    threads: Option<u32>,
+    stop: Option<Stop>,
+}
+
+impl Machine {
+    /// All slots free.
+    pub fn new(shares: &Shares) -> Machine {
+        Machine {
+            slots: vec![Slot::Free; shares.slots.len()],
+            own: shares.slots.len(),
+            threads: shares.threads,
+            stop: None,
+        }
+    }
+
+    /// Attempts that have a live trainer, or one being started.
+    pub fn alive(&self) -> impl Iterator<Item = (&AttemptId, Option<u32>)> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Busy(tenant) => Some((&tenant.work.id, tenant.pid)),
+            _ => None,
+        })
+    }
+
+    /// The slot of an attempt.
+    pub fn slot_of(&self, id: &AttemptId) -> Option<usize> {
+        self.slots.iter().position(|s| s.tenant().is_some_and(|t| t.work.id == *id))
+    }
+
+    /// Takes one input in, and says what is to be done, in order.
+    pub fn step(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Tick => self.look_for_work(&mut effects),
+            Input::Claimed { slot, claim: None } => self.slots[slot] = Slot::Free,
+            Input::Claimed { slot, claim: Some(work) } => {
+                if self.stop.is_some() {
+                    self.slots[slot] = Slot::Free;
+                    effects.push(Effect::Record { id: work.id, verdict: Verdict::Killed });
+                } else {
+                    let tenant = Tenant { work, pid: None, cancelled: false };
+                    self.slots[slot] = Slot::Waiting(tenant);
+                    self.look_for_work(&mut effects);
+                }
+            }
+            Input::Adopted { work, pid } => {
+                let tenant = Tenant { work, pid: Some(pid), cancelled: false };
+                match self.slots.iter().position(|s| *s == Slot::Free) {
+                    Some(free) => self.slots[free] = Slot::Busy(tenant),
+                    None => self.slots.push(Slot::Busy(tenant)),
+                }
+            }
+            Input::Started { id, pid } => self.started(&id, pid, &mut effects),
+            Input::Ended { id, ending, now_ms } => self.ended(id, &ending, now_ms, &mut effects),
+            Input::Cancelled { run } => self.cancelled(&run, &mut effects),
+            Input::Stop(how) => self.stop(how, &mut effects),
+        }
+        self.leave_if_done(&mut effects);
+        effects
+    }
+
+    /// One question to the store at a time: an empty queue costs one query a tick.
+    fn look_for_work(&mut self, effects: &mut Vec<Effect>) {
+        if self.stop.is_some() {
+            return;
+        }
+        // Who waits for threads goes first, or it would wait for ever behind smaller runs.
+        for i in 0..self.slots.len() {
+            let Slot::Waiting(tenant) = &self.slots[i] else { continue };
+            if self.threads_fit(tenant.work.threads) {
+                let tenant = tenant.clone();
+                effects.push(Effect::Start { slot: i, id: tenant.work.id.clone() });
+                self.slots[i] = Slot::Busy(tenant);
+            }
+        }
+        let busy = self.slots.iter().any(|s| matches!(s, Slot::Waiting(_) | Slot::Claiming));
+        let own_in_use = self.slots.iter().filter(|s| **s != Slot::Free).count();
+        let has_thread = self.threads.is_none_or(|all| self.threads_in_use() < all);
+        if busy || own_in_use >= self.own || !has_thread {
+            return;
+        }
+        if let Some(free) = self.slots[..self.own].iter().position(|s| *s == Slot::Free) {
+            self.slots[free] = Slot::Claiming;
+            effects.push(Effect::Claim { slot: free });
+        }
+    }
+
+    fn threads_in_use(&self) -> u32 {
+        let busy = self.slots.iter().filter_map(|s| match s {
+            Slot::Busy(tenant) => Some(tenant.work.threads),
+            _ => None,
+        });
+        busy.sum()
+    }
+
+    /// A run that wants more threads than there are gets the machine for itself.
+    fn threads_fit(&self, wanted: u32) -> bool {
+        let used = self.threads_in_use();
+        self.threads.is_none_or(|all| used == 0 || used + wanted <= all)
+    }
+
+    fn started(&mut self, id: &AttemptId, pid: u32, effects: &mut Vec<Effect>) {
+        let stop = self.stop;
+        let Some(tenant) = self.tenant_mut(id) else { return };
+        tenant.pid = Some(pid);
+        match stop {
+            Some(Stop::AtOnce) => effects.push(Effect::Kill { pid }),
+            Some(Stop::Checkpoint) => effects.push(Effect::Terminate { pid }),
+            _ if tenant.cancelled => effects.push(Effect::Terminate { pid }),
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, id: AttemptId, ending: &Ending, now_ms: i64, effects: &mut Vec<Effect>) {
+        let Some(slot) = self.slot_of(&id) else { return };
+        let tries = self.slots[slot].tenant().map_or(1, |t| t.work.tries);
+        if slot < self.own {
+            self.slots[slot] = Slot::Free;
+        } else {
+            self.slots.remove(slot);
+        }
+        effects.push(match judge(ending, tries, now_ms) {
+            Verdict::Permanent { class, message } => Effect::GiveUp { id, class, message },
+            verdict => Effect::Record { id, verdict },
+        });
+        self.look_for_work(effects);
+    }
+
+    fn cancelled(&mut self, run: &RunKey, effects: &mut Vec<Effect>) {
+        for slot in &mut self.slots {
+            match slot {
+                Slot::Busy(tenant) if tenant.work.id.run == *run => {
+                    tenant.cancelled = true;
+                    if let Some(pid) = tenant.pid {
+                        effects.push(Effect::Terminate { pid });
+                    }
+                }
+                Slot::Waiting(tenant) if tenant.work.id.run == *run => {
+                    effects
+                        .push(Effect::Record { id: tenant.work.id.clone(), verdict: Verdict::Killed });
+                    *slot = Slot::Free;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn stop(&mut self, how: Stop, effects: &mut Vec<Effect>) {
+        if self.stop.is_some_and(|now| now >= how) {
+            return;
+        }
+        self.stop = Some(how);
+        for slot in &mut self.slots {
+            match slot {
+                // Never started: straight back on the queue.
+                Slot::Waiting(tenant) => {
+                    effects
+                        .push(Effect::Record { id: tenant.work.id.clone(), verdict: Verdict::Killed });
+                    *slot = Slot::Free;
+                }
+                Slot::Busy(Tenant { pid: Some(pid), .. }) => match how {
+                    Stop::Detach => {}
+                    Stop::Checkpoint => effects.push(Effect::Terminate { pid: *pid }),
+                    Stop::AtOnce => effects.push(Effect::Kill { pid: *pid }),
+                },
+                _ => {}
+            }
+        }
+    }
+
+    fn leave_if_done(&self, effects: &mut Vec<Effect>) {
+        let done = match self.stop {
+            None => false,
+            Some(Stop::Detach) => {
+                !self.slots.iter().any(|s| match s {
+                    Slot::Claiming | Slot::Waiting(_) => true,
+                    Slot::Busy(tenant) => tenant.pid.is_none(),
+                    Slot::Free => false,
+                })
+            }
+            Some(_) => self.slots.iter().all(|s| *s == Slot::Free),
+        };
+        if done && !effects.contains(&Effect::Leave) {
+            effects.push(Effect::Leave);
+        }
+    }
+
+    fn tenant_mut(&mut self, id: &AttemptId) -> Option<&mut Tenant> {
+        self.slots.iter_mut().find_map(|slot| match slot {
+            Slot::Busy(tenant) | Slot::Waiting(tenant) if tenant.work.id == *id => Some(tenant),
+            _ => None,
+        })
+    }
+}
+
+impl Slot {
+    fn tenant(&self) -> Option<&Tenant> {
+        match self {
+            Slot::Waiting(tenant) | Slot::Busy(tenant) => Some(tenant),
+            Slot::Free | Slot::Claiming => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,17 @@
+//! The one scheduler of a home: who it is ([`lock`]), what it decides ([`machine`], [`ending`],
+//! [`apply`]), and how that is carried out ([`driver`]).
+//!
+//! Architecture invariant: only the holder of HOME/scheduler.lock writes the database, and every
+//! decision is in journal.jsonl, synced, before it takes effect.
+
+pub mod apply;
+pub mod catchup;
+pub mod driver;
+pub mod ending;
+pub mod ingest;
+pub mod ledger;
+pub mod lock;
+pub mod machine;
+pub mod requests;
+
+pub use lock::SchedulerLock;
