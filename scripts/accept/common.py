@@ -137,18 +137,20 @@ def series_of(home, run_key, metric):
 
 
 def programs_of(home, name):
-    """Process ids of the programs called `name` whose command line names this home."""
+    """Process ids of the programs called `name` whose command line or RUNGS_HOME names this home."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
+            if not words or os.path.basename(words[0].decode(errors="replace")) != name:
+                continue
+            words += (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words and os.path.basename(words[0].decode(errors="replace")) == name:
-            if any(str(home).encode() in word for word in words[1:]):
-                found.append(int(entry.name))
+        if any(str(home).encode() in word for word in words[1:]):
+            found.append(int(entry.name))
     return found
 
 
