@@ -8,6 +8,8 @@ use rungs_report::ReportError;
 use rungs_spec::SpecError;
 use rungs_store::StoreError;
 
+use crate::view::ViewError;
+
 /// A request that got no answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
@@ -43,6 +45,17 @@ impl From<SpecError> for Failure {
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         Failure::internal(crate::human::chain(&error))
+    }
+}
+
+impl From<ViewError> for Failure {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Spec(error) => error.into(),
+            ViewError::Store(error) => error.into(),
+            ViewError::Profile { .. } => Failure::bad_request("bad_profile", error.to_string()),
+            ViewError::File { .. } => Failure::internal(error.to_string()),
+        }
     }
 }
 

@@ -1,1 +1,81 @@
+//! The dashboard and the JSON API over one home. It only reads: pages, charts and exports come from
+//! `rungs_report` over what `rungs_store` tells.
+//!
+//! | question | module |
+//! |---|---|
+//! | which address shows what? | [`app`] |
+//! | what is on a page? | [`pages`], with templates/ |
+//! | curves as SVG? | [`charts`] |
+//! | JSON? downloads? | [`api`], [`export`] |
+//! | how does an open page learn of news? | [`events`], with static/rungs.js |
+//! | an experiment, its plan and results in one? | [`view`] (the runner prints the same) |
+//! | who may read? | [`guard`] |
+//! | what is a visitor told when it fails? | [`error`] |
+//!
+//! Architecture invariants: the database is opened for reading only; all state of a page is in its
+//! address; nothing is loaded from another host.
+#![warn(missing_docs)]
 
+pub mod api;
+mod assets;
+mod caching;
+pub mod charts;
+pub mod error;
+pub mod events;
+pub mod export;
+pub mod guard;
+mod human;
+pub mod pages;
+mod serve;
+mod state;
+pub mod view;
+
+pub use serve::{Listen, ServeError, bind, serve};
+pub use state::Dashboard;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use guard::Guard;
+
+/// Longest that an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Every address of the dashboard. `guard` says who may read.
+pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
+    let answers = Router::new()
+        .route("/", get(pages::overview::get))
+        .route("/tables/{experiment}", get(pages::table::get))
+        .route("/runs/{run}", get(pages::run::get))
+        .route("/queue", get(pages::queue::get))
+        .route("/charts/{chart}", get(charts::get))
+        .route("/api/v1/experiments", get(api::experiments))
+        .route("/api/v1/tables/{experiment}", get(api::table))
+        .route("/api/v1/runs", get(api::runs))
+        .route("/api/v1/runs/{run}", get(api::run))
+        .route("/api/v1/runs/{run}/series/{*metric}", get(api::series))
+        .route("/healthz", get(api::health))
+        .fallback(api::nowhere)
+        .layer(from_fn(caching::etag))
+        .layer(CompressionLayer::new())
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT));
+    // Outside of the layers above: a stream has no digest and no end.
+    let stream = Router::new().route("/api/v1/events", get(events::get));
+    Router::new()
+        .merge(answers)
+        .merge(stream)
+        .route("/static/{name}", get(assets::get))
+        .layer(CatchPanicLayer::custom(api::panicked))
+        .with_state(dashboard.clone())
+        .merge(Router::new().route("/enter", get(guard::enter)).with_state(guard.clone()))
+        .layer(from_fn_with_state(guard, guard::check))
+        .layer(from_fn_with_state(dashboard, pages::error_page))
+        .layer(from_fn(guard::seal))
+}

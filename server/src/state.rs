@@ -1,6 +1,7 @@
 //! What every request needs: the home, its database (opened when there is one), and the answer to
 //! "is a scheduler there?".
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,10 +79,25 @@ impl Dashboard {
         Ok(HomeWorld::load(self.home())?)
     }
 
-    /// The table of an experiment.
+    /// Names of all experiments: files, built in, and whatever was ever applied in this home.
+    pub async fn experiments(&self) -> Result<Vec<String>, Failure> {
+        let mut names: BTreeSet<String> = self.world()?.experiment_names().into_iter().collect();
+        if let Some(store) = self.store().await? {
+            names.extend(store.applied(None).await?.into_iter().map(|a| a.experiment));
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// The table of an experiment. Only known names are looked up, so that no part of an address
+    /// becomes a path.
     pub async fn view(&self, experiment: &str, profile: Option<&str>, select: Select) -> Result<View, Failure> {
         let store = self.store().await?;
         let world = self.world()?;
+        let known = self.experiments().await?;
+        if !known.iter().any(|name| name == experiment) {
+            let near = rungs_spec::error::nearest(experiment, known.iter().map(String::as_str));
+            return Err(Failure::not_found("no_such_experiment", format!("There is no experiment {experiment:?}; {near}")));
+        }
         let options = Options { profile: profile.map(str::to_owned), ..Options::default() };
         Ok(view::table(store.as_ref(), self.home(), &world, experiment, select, &options).await?)
     }

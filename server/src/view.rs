@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rungs_report::{ReportError, Select, Table};
+use rungs_report::{Select, Table};
 use rungs_spec::experiment::Experiment;
 use rungs_spec::home::Home;
 use rungs_spec::plan::{Options, Plan, World};
@@ -33,12 +33,19 @@ pub enum ViewError {
     /// The experiment, the profile or a key is not known.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// The experiment has no such profile.
+    #[error("{experiment} has no profile {profile:?}; {near}")]
+    Profile {
+        /// Experiment.
+        experiment: String,
+        /// What was asked for.
+        profile: String,
+        /// The nearest name, or all.
+        near: String,
+    },
     /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The statistics could not be made.
-    #[error(transparent)]
-    Report(#[from] ReportError),
     /// A file of the home cannot be read.
     #[error("{file} cannot be read: {source}")]
     File {
@@ -58,19 +65,23 @@ pub enum ViewError {
 pub async fn table(
     store: Option<&Store>,
     home: &Home,
-    world: &dyn World,
+    world: &(dyn World + Sync),
     name: &str,
     select: Select,
     options: &Options,
 ) -> Result<View, ViewError> {
     let (experiment, options) = choose(store, home, world, name, options).await?;
+    if let Some(profile) = options.profile.as_ref().filter(|p| !experiment.profiles.contains_key(*p)) {
+        let near = rungs_spec::error::nearest(profile, experiment.profiles.keys().map(String::as_str));
+        return Err(ViewError::Profile { experiment: name.to_owned(), profile: profile.clone(), near });
+    }
     let plan = rungs_spec::plan::build(experiment.clone(), &options, world)?;
     let keys: Vec<RunKey> = plan.runs.iter().map(|run| run.key.clone()).collect();
     let results = match store {
         Some(store) => store.results(&keys).await?,
         None => BTreeMap::new(),
     };
-    let table = rungs_report::table::build(&plan, &results, select)?;
+    let table = rungs_report::table::build(&plan, &results, select);
     Ok(View { experiment, plan, results, table, options })
 }
 
@@ -78,7 +89,7 @@ pub async fn table(
 async fn choose(
     store: Option<&Store>,
     home: &Home,
-    world: &dyn World,
+    world: &(dyn World + Sync),
     name: &str,
     asked: &Options,
 ) -> Result<(Arc<Experiment>, Options), ViewError> {
@@ -86,14 +97,15 @@ async fn choose(
         Some(store) => store.applied(Some(name)).await?,
         None => Vec::new(),
     };
-    let newest = applied.iter().max_by_key(|a| a.applied_at_ms);
+    // Newest first, by the order of decisions.
+    let newest = applied.first();
     let current = match newest {
         Some(application) => applied_file(home, application)?,
         None => world.experiment(name)?,
     };
     let mut options = asked.clone();
     let profile = options.profile.clone().or_else(|| current.default_profile.clone());
-    let Some(application) = applied.iter().filter(|a| a.profile == profile).max_by_key(|a| a.applied_at_ms) else {
+    let Some(application) = applied.iter().find(|a| a.profile == profile) else {
         // Never applied under this profile: what `reproduce` would do now.
         let file = if newest.is_some() { world.experiment(name).unwrap_or(current) } else { current };
         options.profile = profile;

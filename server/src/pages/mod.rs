@@ -1,6 +1,5 @@
 //! HTML: one file per page, and what all pages share.
 
-pub mod charts;
 pub mod overview;
 pub mod queue;
 pub mod run;
@@ -63,9 +62,8 @@ impl Layout {
 }
 
 async fn activity(store: &Store, scheduler: bool) -> Result<(bool, String), Failure> {
-    let open = store.runs(&RunFilter { states: vec![RunState::Running, RunState::Queued, RunState::Blocked], ..RunFilter::default() }).await?;
-    let running = open.iter().filter(|run| run.state == RunState::Running).count();
-    let waiting = open.len() - running;
+    let running = count(store, &[RunState::Running]).await?;
+    let waiting = count(store, &[RunState::Queued, RunState::Blocked]).await?;
     let slots = store.slots().await?.len();
     let mut words = Vec::new();
     if running > 0 {
@@ -83,6 +81,12 @@ async fn activity(store: &Store, scheduler: bool) -> Result<(bool, String), Fail
         words.push("no scheduler".to_owned());
     }
     Ok((running > 0 && scheduler, words.join(" · ")))
+}
+
+/// How many runs are in one of these states.
+pub async fn count(store: &Store, states: &[RunState]) -> Result<usize, Failure> {
+    let filter = RunFilter { states: states.to_vec(), ..RunFilter::default() };
+    Ok(store.count_runs(&filter).await? as usize)
 }
 
 /// A page as a response.
@@ -119,7 +123,7 @@ pub struct ChartLink {
 impl ChartLink {
     /// A chart at `/charts/KIND.svg?QUERY`.
     pub fn new(kind: &str, query: &str, alt: String, (width, height): (u32, u32)) -> Self {
-        let size = format!("width={width}&height={height}");
+        let size = format!("width={width}&height={height}&title=0");
         ChartLink {
             light: format!("/charts/{kind}.svg?{query}&{size}&theme=light"),
             dark: format!("/charts/{kind}.svg?{query}&{size}&theme=dark"),

@@ -9,7 +9,7 @@ use rungs_spec::result::RunState;
 use rungs_store::{RunFilter, Store};
 
 use super::table::heading;
-use super::{Layout, escape, html};
+use super::{Layout, count, escape, html};
 use crate::error::Failure;
 use crate::human::{duration, plural};
 use crate::state::Dashboard;
@@ -95,9 +95,9 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
 /// Only what needs a person: failed runs, work without a scheduler, a pause.
 async fn needs(store: &Store, scheduler: bool) -> Result<Vec<Need>, Failure> {
     let mut needs = Vec::new();
-    let of = |states| RunFilter { states, ..RunFilter::default() };
-    let failed = store.runs(&of(vec![RunState::Failed])).await?;
-    for run in failed.iter().take(3) {
+    let failures = count(store, &[RunState::Failed]).await?;
+    let newest = RunFilter { states: vec![RunState::Failed], limit: Some(3), ..RunFilter::default() };
+    for run in &store.runs(&newest).await? {
         needs.push(Need {
             title: format!("Run {} failed.", run.key.short()),
             text: run.message.clone().unwrap_or_else(|| "Its log says why.".to_owned()),
@@ -105,15 +105,15 @@ async fn needs(store: &Store, scheduler: bool) -> Result<Vec<Need>, Failure> {
             command: Some(format!("runner retry {}", run.key.short())),
         });
     }
-    if failed.len() > 3 {
+    if failures > 3 {
         needs.push(Need {
-            title: format!("{} more runs failed.", failed.len() - 3),
+            title: format!("{} more runs failed.", failures - 3),
             text: String::new(),
             href: Some("/queue".to_owned()),
             command: None,
         });
     }
-    let open = store.runs(&of(vec![RunState::Running, RunState::Queued, RunState::Blocked])).await?;
+    let open = count(store, &[RunState::Running, RunState::Queued, RunState::Blocked]).await?;
     if store.paused().await? {
         needs.push(Need {
             title: "Paused.".to_owned(),
@@ -122,10 +122,10 @@ async fn needs(store: &Store, scheduler: bool) -> Result<Vec<Need>, Failure> {
             command: Some("runner resume".to_owned()),
         });
     }
-    if !open.is_empty() && !scheduler {
+    if open > 0 && !scheduler {
         needs.push(Need {
             title: "No scheduler is running.".to_owned(),
-            text: format!("{} waiting for one on this machine. Start it with", plural(open.len(), "run") + if open.len() == 1 { " is" } else { " are" }),
+            text: format!("{} waiting for one on this machine. Start it with", plural(open, "run") + if open == 1 { " is" } else { " are" }),
             href: None,
             command: Some("runner daemon".to_owned()),
         });

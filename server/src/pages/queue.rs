@@ -7,15 +7,15 @@ use axum::extract::State;
 use axum::response::Response;
 use rungs_spec::RunKey;
 use rungs_spec::result::{Progress, RunState};
-use rungs_store::{RunFilter, RunRow, Store};
+use rungs_store::{RunFilter, RunOrder, RunRow, Store};
 
-use super::{Layout, html};
+use super::{Layout, count, html};
 use crate::error::Failure;
 use crate::human::{duration, grouped, percent, plural};
 use crate::state::Dashboard;
 
 /// Rows of a list that a page shows; beyond, the API and `runner runs` list them all.
-const SHOWN: usize = 200;
+const SHOWN: u64 = 200;
 
 #[derive(Template)]
 #[template(path = "queue.html")]
@@ -78,21 +78,22 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
         };
         return html(&Page { layout, page });
     };
-    let of = |states| RunFilter { states, ..RunFilter::default() };
-    let running = store.runs(&of(vec![RunState::Running])).await?;
-    let mut waiting = store.runs(&of(vec![RunState::Queued, RunState::Blocked])).await?;
-    let failed = store.runs(&of(vec![RunState::Failed])).await?;
-    waiting.sort_by_key(|run| (std::cmp::Reverse(run.priority), run.queued_at_ms));
+    let of = |states, order| RunFilter { states, order, limit: Some(SHOWN), ..RunFilter::default() };
+    let open = vec![RunState::Queued, RunState::Blocked];
+    let running = store.runs(&of(vec![RunState::Running], RunOrder::Queue)).await?;
+    let waiting_count = count(&store, &open).await?;
+    let waiting = store.runs(&of(open, RunOrder::Queue)).await?;
+    let failed = store.runs(&of(vec![RunState::Failed], RunOrder::Newest)).await?;
     let paused = store.paused().await?;
     let scheduler = dashboard.scheduler_is_here();
     let lanes = lanes(&store, &running).await?;
     let busy = lanes.iter().filter(|lane| lane.run.is_some()).count();
     let waits = |run: &RunRow| why(run, paused, scheduler);
     let page = Queue {
-        context: format!("{busy} of {} busy · {} waiting", plural(lanes.len(), "slot"), grouped(waiting.len() as u64)),
-        help: help(paused, scheduler, running.len() + waiting.len()),
+        context: format!("{busy} of {} busy · {} waiting", plural(lanes.len(), "slot"), grouped(waiting_count as u64)),
+        help: help(paused, scheduler, running.len() + waiting_count),
         lanes,
-        waiting_count: grouped(waiting.len() as u64),
+        waiting_count: grouped(waiting_count as u64),
         waiting: entries(&store, &waiting, waits).await?,
         failed: entries(&store, &failed, |run| run.message.clone().unwrap_or_else(|| "Its log says why.".to_owned())).await?,
     };
@@ -183,7 +184,7 @@ fn small(run: &RunRow) -> String {
 
 async fn entries(store: &Store, runs: &[RunRow], why: impl Fn(&RunRow) -> String) -> Result<Vec<Entry>, Failure> {
     let mut out = Vec::new();
-    for run in runs.iter().take(SHOWN) {
+    for run in runs {
         out.push(Entry {
             href: format!("/runs/{}", run.key),
             name: name(store, &run.key).await?,

@@ -137,7 +137,7 @@ async fn page(dashboard: &Dashboard, store: &Store, key: RunKey, choices: &Choic
     let story = view.as_ref().zip(cells.first()).and_then(|(view, cell)| story(view, cell));
     let (log, log_caption) = log_tail(&dashboard.home().run(&key).log());
     let running = result.state == RunState::Running;
-    let row = store.runs(&rungs_store::RunFilter { keys: vec![key.clone()], ..Default::default() }).await?.into_iter().next();
+    let row = store.runs(&rungs_store::RunFilter { prefix: Some(key.to_string()), ..Default::default() }).await?.into_iter().next();
     Ok(RunPage {
         short: key.short().to_owned(),
         heading: cell_heading(view.as_ref(), cells.first(), &key),
@@ -342,11 +342,8 @@ fn flatten(prefix: &str, value: &serde_json::Value, out: &mut impl FnMut(String,
 }
 
 fn attempt_view(attempt: &AttemptRow) -> AttemptView {
-    let took = attempt.started_at_ms.zip(attempt.ended_at_ms).map(|(a, b)| duration((b - a) as f64 / 1000.0));
-    let steps = attempt.step0.map(|from| match attempt.last_step {
-        Some(to) => format!("{} to {}", grouped(from), grouped(to)),
-        None => format!("from {}", grouped(from)),
-    });
+    let took = attempt.started_at_ms.zip(attempt.last_event_ms).map(|(a, b)| duration((b - a) as f64 / 1000.0));
+    let steps = attempt.step0.map(|from| format!("{} to {}", grouped(from), grouped(attempt.next_step.max(from))));
     AttemptView {
         number: attempt.attempt,
         state: attempt.state.word().to_owned(),
@@ -360,8 +357,8 @@ fn attempt_view(attempt: &AttemptRow) -> AttemptView {
 
 fn environment(attempts: &[AttemptRow]) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
-    if let Some(environment) = attempts.last().and_then(|a| a.environment.as_ref()) {
-        flatten("", environment, &mut |key, value| pairs.push((key, value)));
+    if let Some(started) = attempts.iter().rev().find(|a| !a.environment.is_null()) {
+        flatten("", &started.environment, &mut |key, value| pairs.push((key, value)));
     }
     pairs
 }

@@ -11,7 +11,7 @@ use rungs_report::Select;
 use rungs_spec::metric::{self, Direction};
 use rungs_spec::{refinement, settle};
 
-use super::charts::{self, mean_curve};
+use crate::charts::{self, mean_curve};
 use super::{ChartLink, Layout, Link, escape, html};
 use crate::error::Failure;
 use crate::human::{duration, percent, plural, rate};
