@@ -71,6 +71,11 @@ pub enum DataError {
     /// The recipe asks for something that this dataset or pipeline cannot do.
     #[error("{0}")]
     Recipe(String),
+    /// The operating system gives no more threads; another attempt may succeed.
+    #[error(
+        "a loader thread cannot be started: {0}; end other programs, or raise the limit on threads"
+    )]
+    Threads(std::io::Error),
     /// A loader thread died: a bug of ours.
     #[error(
         "a loader thread panicked: {0}; this is a bug, please report it with the run's recipe.json"

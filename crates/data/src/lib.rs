@@ -3,7 +3,7 @@
 //! | question | module |
 //! |---|---|
 //! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`synthetic`], [`tensors`] |
-//! | which images does `train_subset` take? | [`subset`] |
+//! | which images does `train_subset` take? | [`mod@subset`] |
 //! | what happens to an image before the network sees it? | [`preprocess`] |
 //! | how do batches come, and in which order? | [`loader`], [`eval`] |
 //! | where do random numbers come from? | [`random`] |

@@ -206,11 +206,7 @@ impl Loader {
                     Ok(handle) => handles.push(handle),
                     // With one thread the pass still completes, only slower.
                     Err(_) if number > 0 => break,
-                    Err(error) => {
-                        return Err(DataError::Recipe(format!(
-                            "a loader thread cannot be started: {error}"
-                        )));
-                    }
+                    Err(error) => return Err(DataError::Threads(error)),
                 }
             }
             Crew::Threads(Threads {
