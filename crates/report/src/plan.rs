@@ -277,3 +277,58 @@ fn left(known: Option<&RunResult>, whole: Option<f64>) -> Option<f64> {
         _ => whole,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn shared_runs_stand_once_and_finished_ones_give_estimates() {
+        let plan = fixtures::plan("quick", 2);
+        let results = fixtures::under_way(&plan);
+        let history = History::of(results.values());
+        let report = PlanReport::build(&[&plan, &plan], &results, &history);
+        assert_eq!(
+            (report.unique, report.requested),
+            (plan.runs.len(), 2 * plan.requested())
+        );
+        assert_eq!(report.runs[0].cells.len(), 2);
+        assert_eq!(report.count(RunState::Done), 2);
+        assert_eq!(report.runs[0].estimate_s, Some(0.0));
+        // Finished runs of the fixture took 31 s, whatever they trained.
+        let queued = report
+            .runs
+            .iter()
+            .find(|r| r.state == RunState::Queued)
+            .unwrap();
+        assert!(
+            (queued.estimate_s.unwrap() - 31.0).abs() < 1e-6,
+            "{queued:?}"
+        );
+        let running = report
+            .runs
+            .iter()
+            .find(|r| r.state == RunState::Running)
+            .unwrap();
+        assert!(
+            (running.estimate_s.unwrap() - 31.0 * 0.57).abs() < 0.2,
+            "{running:?}"
+        );
+        let text = report.text();
+        assert!(
+            text.contains("32 asked for, 16 shared") && text.contains("of work left"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_history_no_time_is_made_up() {
+        let plan = fixtures::plan("quick", 1);
+        let report = PlanReport::build(&[&plan], &BTreeMap::new(), &History::default());
+        assert_eq!((report.estimate_s, report.unknown), (None, 8));
+        assert!(report.text().ends_with(
+            "8 runs: 8 new; no estimate yet: nothing like them was trained in this home\n"
+        ));
+    }
+}

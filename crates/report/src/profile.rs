@@ -303,6 +303,10 @@ fn json<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(serde_json::Value::Null) => "none".to_owned(),
+        Ok(serde_json::Value::Number(n)) => n.as_f64().map_or_else(|| n.to_string(), |v| v.to_string()),
+        Ok(serde_json::Value::Array(items)) if items.len() == 2 => {
+            format!("{} to {}", json(&items[0]), json(&items[1]))
+        }
         Ok(other) => other.to_string().replace(',', ", ").replace('"', ""),
         Err(_) => "?".to_owned(),
     }
@@ -315,5 +319,31 @@ fn schedule_text(schedule: &Schedule) -> String {
         }
         Schedule::Cosine => "cosine".to_owned(),
         Schedule::Poly { power } => format!("polynomial of power {power}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn everything_that_quick_narrows_is_named() {
+        insta::assert_snapshot!(profile_note(&fixtures::plan("quick", 1)));
+    }
+
+    #[test]
+    fn the_papers_profile_narrows_nothing() {
+        assert_eq!(
+            profile_note(&fixtures::plan("paper", 1)),
+            "ImageNet (ILSVRC 2012), 1,281,167 images, 120 epochs, ResNet-50 v1. Half precision is emulated on this \
+             CPU in: + FP16."
+        );
+    }
+
+    #[test]
+    fn models_are_called_as_in_the_paper() {
+        assert_eq!(model_title("resnet152d"), "ResNet-152-D");
+        assert_eq!(model_title("inception-v3"), "Inception-V3");
     }
 }

@@ -103,8 +103,8 @@ pub fn profile(table: &Table) -> String {
 /// What selection of epochs means for the shown numbers.
 pub fn selection(select: Select) -> &'static str {
     match select {
-        Select::Best => "shown is each run's best epoch, selected on val, as the paper reports",
-        Select::Last => "shown is each run's last epoch",
+        Select::Best => "each run's best epoch, selected on val, as the paper reports",
+        Select::Last => "each run's last epoch",
     }
 }
 

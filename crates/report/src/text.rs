@@ -351,3 +351,54 @@ fn wrap(text: &str, width: usize) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use crate::table::{Select, build};
+
+    fn table(seeds: u64) -> Table {
+        let plan = fixtures::plan("quick", seeds);
+        build(&plan, &fixtures::finished(&plan), Select::Best)
+    }
+
+    #[test]
+    fn wide_terminals_get_intervals() {
+        insta::assert_snapshot!(render(&table(3), 120, false));
+    }
+
+    #[test]
+    fn one_seed_has_no_spread() {
+        insta::assert_snapshot!(render(&table(1), 100, false));
+    }
+
+    #[test]
+    fn while_it_trains() {
+        let plan = fixtures::plan("quick", 1);
+        insta::assert_snapshot!(render(
+            &build(&plan, &fixtures::under_way(&plan), Select::Best),
+            100,
+            false
+        ));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in [40, 60, 80, 100, 120, 200] {
+            for line in render(&table(3), width, false).lines().skip(1) {
+                assert!(len(line) <= width, "{} > {width}: {line}", len(line));
+            }
+        }
+    }
+
+    #[test]
+    fn colours_change_no_letter() {
+        let coloured = render(&table(3), 100, true);
+        assert!(coloured.contains(GREEN));
+        let plain: String = [BOLD, DIM, GREEN, RED, PLAIN]
+            .iter()
+            .fold(coloured, |t, code| t.replace(code, ""));
+        assert_eq!(plain, render(&table(3), 100, false));
+    }
+}

@@ -14,6 +14,8 @@ mod points;
 mod smooth;
 mod sparkline;
 mod svg;
+#[cfg(test)]
+mod tests;
 mod theme;
 
 pub use points::{Clock, points};

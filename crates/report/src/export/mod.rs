@@ -5,6 +5,8 @@ mod csv;
 mod html;
 mod latex;
 mod markdown;
+#[cfg(test)]
+mod tests;
 
 pub use csv::HEADER as CSV_HEADER;
 

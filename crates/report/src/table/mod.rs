@@ -7,6 +7,8 @@
 mod build;
 mod cell;
 mod judge;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use build::build;
