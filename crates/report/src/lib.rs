@@ -21,6 +21,8 @@ pub mod fixtures;
 pub mod format;
 pub mod plan;
 pub mod profile;
+#[cfg(test)]
+mod schema_tests;
 pub mod series;
 pub mod show;
 pub mod stats;

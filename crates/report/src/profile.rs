@@ -303,7 +303,9 @@ fn json<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(serde_json::Value::Null) => "none".to_owned(),
-        Ok(serde_json::Value::Number(n)) => n.as_f64().map_or_else(|| n.to_string(), |v| v.to_string()),
+        Ok(serde_json::Value::Number(n)) => {
+            n.as_f64().map_or_else(|| n.to_string(), |v| v.to_string())
+        }
         Ok(serde_json::Value::Array(items)) if items.len() == 2 => {
             format!("{} to {}", json(&items[0]), json(&items[1]))
         }

@@ -24,11 +24,8 @@ impl Axis {
         let (min, max) = widened(min, max);
         let (unit, _) = time_unit(kind, max);
         let step = nice_step((max - min) / unit, ticks);
-        let step = if kind == XKind::Step {
-            step.max(1.0)
-        } else {
-            step
-        };
+        let whole = kind == XKind::Step || (kind == XKind::Epoch && max - min >= 3.0);
+        let step = if whole { step.max(1.0) } else { step };
         let ticks = linear(min / unit, max / unit, step)
             .into_iter()
             .map(|v| (v * unit, label(v, step)))
@@ -175,10 +172,11 @@ mod tests {
     fn ticks_are_round_numbers() {
         assert_eq!(
             labels(&Axis::x(0.0, 4.0, 8, XKind::Epoch)),
-            [
-                "0.0", "0.5", "1.0", "1.5", "2.0", "2.5", "3.0", "3.5", "4.0"
-            ]
-            .map(|l| if l == "0.0" { "0" } else { l })
+            ["0", "1", "2", "3", "4"]
+        );
+        assert_eq!(
+            labels(&Axis::x(0.0, 1.0, 5, XKind::Epoch)),
+            ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]
         );
         assert_eq!(
             labels(&Axis::x(0.0, 600_480.0, 7, XKind::Step)),

@@ -107,7 +107,7 @@ impl<'a> Layout<'a> {
             .map(|t| t.1.chars().count())
             .max()
             .unwrap_or(1);
-        let left = 20.0 + CHAR * widest as f64;
+        let left = 28.0 + CHAR * widest as f64;
         let right = width - 20.0;
         let x = Axis::x(x0, x1, ((right - left) / 84.0).max(2.0) as usize, spec.x);
         Layout {

@@ -5,7 +5,7 @@ use crate::table::{MetricHead, Table};
 
 pub(super) fn render(table: &Table) -> String {
     let mut out = String::from(
-        "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs}\n\
+        "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs}\n\
          \\usepackage{graphicx}\n\\begin{document}\n",
     );
     for metric in &table.metrics {
@@ -123,6 +123,8 @@ fn escape(text: &str) -> String {
             '\\' => "\\textbackslash{}",
             '<' => "$<$",
             '>' => "$>$",
+            '|' => "$|$",
+            '"' => "''",
             '\u{2212}' => "$-$",
             '\u{b1}' => "$\\pm$",
             '\u{d7}' => "$\\times$",
