@@ -4,6 +4,9 @@ PREFIX ?= $(HOME)/.local
 CARGO ?= cargo
 BINARIES := runner server trainer
 
+# sqlx would check our queries against it; ours are checked against the committed crates/store/.sqlx.
+unexport DATABASE_URL
+
 .DEFAULT_GOAL := help
 .PHONY: help table4 build test test-long lint install uninstall golden docs-screenshots \
         prerequisites libtorch fashion-mnist test-tools clean distclean
