@@ -258,3 +258,106 @@ async fn version(connection: &mut SqliteConnection) -> Result<Version, StoreErro
         Some(found) => Ok(Version::Known(found)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rungs_spec::RunKey;
+    use rungs_spec::protocol::{Event, EventKind, Num, PROTOCOL_VERSION};
+
+    use super::*;
+
+    fn points(step0: u64, n: u64) -> [Event; 1] {
+        // Noise that no compression shrinks: the digits of a hash.
+        let noise = |i: u64| {
+            let hash = blake3::hash(&i.to_le_bytes());
+            let bits = u64::from_le_bytes(std::array::from_fn(|k| hash.as_bytes()[k]));
+            Num(f64::from_bits(0x3ff0_0000_0000_0000 | (bits >> 12)))
+        };
+        let values = BTreeMap::from([(
+            "train/loss".to_owned(),
+            (step0..step0 + n).map(noise).collect(),
+        )]);
+        let kind = EventKind::Metrics {
+            step0,
+            epoch0: 0,
+            values,
+        };
+        [Event {
+            v: PROTOCOL_VERSION,
+            t: "2026-01-01T00:00:00Z".into(),
+            attempt: 1,
+            kind,
+        }]
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_and_nothing_is_half_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = dir.path().join("rungs.db");
+        let store = Store::open_writer(&db).await.unwrap();
+        let run = RunKey::parse(&"a".repeat(64)).unwrap();
+        store.ingest(&run, 1, 10, &points(0, 100)).await.unwrap();
+        let writer = store.shared.writer.as_ref().unwrap();
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+            .fetch_one(writer)
+            .await
+            .unwrap();
+        let limit = |pages: i64| format!("PRAGMA max_page_count = {pages}");
+        sqlx::query(sqlx::AssertSqlSafe(limit(pages + 1)))
+            .execute(writer)
+            .await
+            .unwrap();
+        let error = store
+            .ingest(&run, 1, 20, &points(100, 5000))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, StoreError::DiskFull { path, .. } if *path == db),
+            "{error:?}"
+        );
+        assert!(
+            error.to_string().contains("rungs.db: the disk is full")
+                && error.to_string().contains("Free some space")
+        );
+        assert_eq!(store.ingest_offset(&run, 1).await.unwrap(), 10);
+        assert_eq!(
+            store.series(&run, "train/loss", true).await.unwrap().len(),
+            100
+        );
+        sqlx::query(sqlx::AssertSqlSafe(limit(pages + 1000)))
+            .execute(writer)
+            .await
+            .unwrap();
+        store.ingest(&run, 1, 20, &points(100, 5000)).await.unwrap();
+        assert_eq!(
+            store.series(&run, "train/loss", true).await.unwrap().len(),
+            5100
+        );
+    }
+
+    #[tokio::test]
+    async fn no_statement_of_a_reader_can_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = dir.path().join("rungs.db");
+        Store::open_writer(&db).await.unwrap();
+        let reader = Store::open_reader(&db).await.unwrap();
+        for statement in [
+            "DELETE FROM runs",
+            "UPDATE index_state SET changes = 0",
+            "CREATE TABLE t (x)",
+        ] {
+            let error = sqlx::query(statement)
+                .execute(&reader.shared.readers)
+                .await
+                .unwrap_err();
+            let error = StoreError::from(error).at(&db);
+            assert!(
+                matches!(&error, StoreError::NotWritable { path, .. } if *path == db),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains("--db"), "{error}");
+        }
+    }
+}

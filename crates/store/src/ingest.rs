@@ -162,10 +162,11 @@ pub(crate) async fn ingest(
         store_points(tx, &it, metric, points).await?;
     }
     let next = int(it.rate.next_step);
+    // Numbered throughout: sqlx miscounts a plain ? that stands behind a numbered one.
     sqlx::query!(
-        "UPDATE attempts SET ingest_offset = max(ingest_offset, ?), next_step = ?, images_per_s = ?, rate_from_ms = ?,
+        "UPDATE attempts SET ingest_offset = max(ingest_offset, ?1), next_step = ?2, images_per_s = ?3, rate_from_ms = ?4,
              last_event_ms = CASE WHEN ?5 IS NULL THEN last_event_ms ELSE max(ifnull(last_event_ms, ?5), ?5) END
-         WHERE run_id = ? AND attempt = ?",
+         WHERE run_id = ?6 AND attempt = ?7",
         end,
         next,
         it.rate.images_per_s,
