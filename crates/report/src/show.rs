@@ -2,6 +2,7 @@
 //! HTML and the pages say the same.
 
 use rungs_spec::experiment::Paper;
+use rungs_spec::metric::Direction;
 
 use crate::format::{delta, number};
 use crate::table::{Cell, CellStatus, MetricHead, Select, Table, Value};
@@ -59,6 +60,19 @@ pub fn interval(metric: &MetricHead, value: &Value) -> String {
             delta(&metric.name, high)
         )
     })
+}
+
+/// Whether the step is proven to help (`Some(true)`) or to hurt: significant over seeds, in the
+/// metric's own direction. `None` where nothing is proven: only this may be coloured.
+pub fn proven(metric: &MetricHead, value: &Value) -> Option<bool> {
+    let step = value
+        .test_delta
+        .filter(|_| value.significant() && value.test == Some("paired-t"))?;
+    match rungs_spec::metric::find(&metric.name)?.direction {
+        Direction::Higher => Some(step > 0.0),
+        Direction::Lower => Some(step < 0.0),
+        Direction::None => None,
+    }
 }
 
 /// `3`, or `2/3` while runs are missing; empty where nothing is measured.

@@ -10,7 +10,7 @@ const RED: &str = "\u{1b}[31m";
 const PLAIN: &str = "\u{1b}[0m";
 /// Between two columns of numbers, and before each setting.
 const GAP: usize = 2;
-const GROUP_GAP: usize = 4;
+const GROUP_GAP: usize = 3;
 
 /// How much a cell says, from all to the least that still compares.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
@@ -136,7 +136,7 @@ fn block(table: &Table, metric: &MetricHead, width: usize, pen: &Pen, out: &mut 
             used <= width
         });
         let (now, later) = rest.split_at(taken.count().max(1));
-        lines(table, &title, label, now, pen, out);
+        lines(table, metric, label, now, pen, out);
         rest = later;
         if !rest.is_empty() {
             out.push('\n');
@@ -160,9 +160,7 @@ fn group<'a>(
         if detail <= Detail::Intervals {
             titles.push("");
         }
-        if detail <= Detail::Spread {
-            titles.push("n");
-        }
+        titles.push("n");
     }
     let cells: Vec<_> = table
         .rows
@@ -235,22 +233,21 @@ fn texts(
     if detail <= Detail::Intervals {
         out.push(show::interval(metric, value));
     }
-    if detail <= Detail::Spread {
-        let failed = matches!(cell.status, CellStatus::Failed) && value.mean.is_some();
-        out.push(show::n(cell, value) + if failed { " failed" } else { "" });
-    }
+    // Every shown number carries n, however narrow the terminal.
+    let failed = matches!(cell.status, CellStatus::Failed) && value.mean.is_some();
+    out.push(show::n(cell, value) + if failed { " failed" } else { "" });
     out
 }
 
 fn lines(
     table: &Table,
-    title: &str,
+    metric: &MetricHead,
     label: usize,
     groups: &[Group<'_>],
     pen: &Pen,
     out: &mut String,
 ) {
-    let mut head = pad(title, label, false);
+    let mut head = pad(&show::metric_title(metric), label, false);
     let mut under = " ".repeat(label);
     let mut rule = "\u{2500}".repeat(label);
     for group in groups {
@@ -285,7 +282,9 @@ fn lines(
                 .iter()
                 .zip(&group.widths)
                 .zip(&group.titles)
-                .map(|((text, width), title)| colour(pen, title, &pad(text, *width, true), value))
+                .map(|((text, width), title)| {
+                    colour(pen, metric, title, &pad(text, *width, true), value)
+                })
                 .collect();
             line.push_str(&parts.join(&" ".repeat(GAP)));
         }
@@ -295,18 +294,12 @@ fn lines(
 }
 
 /// Colour only where the evidence is there.
-fn colour(pen: &Pen, title: &str, text: &str, value: &Value) -> String {
-    match title {
-        "paper" => pen.paint(DIM, text),
-        "ours" if value.best => pen.paint(BOLD, text),
-        "step" if value.significant() && value.test == Some("paired-t") => pen.paint(
-            if value.test_delta.is_some_and(|d| d > 0.0) {
-                GREEN
-            } else {
-                RED
-            },
-            text,
-        ),
+fn colour(pen: &Pen, metric: &MetricHead, title: &str, text: &str, value: &Value) -> String {
+    match (title, show::proven(metric, value)) {
+        ("paper", _) => pen.paint(DIM, text),
+        ("ours", _) if value.best => pen.paint(BOLD, text),
+        ("step", Some(true)) => pen.paint(GREEN, text),
+        ("step", Some(false)) => pen.paint(RED, text),
         _ => text.to_owned(),
     }
 }

@@ -105,14 +105,16 @@ fn widened(min: f64, max: f64) -> (f64, f64) {
     (min - half, max + half)
 }
 
-/// 1, 2 or 5 times a power of ten, at most about `ticks` of them in `span`.
+/// 1, 2 or 5 times a power of ten, about `ticks` of them in `span`.
 fn nice_step(span: f64, ticks: usize) -> f64 {
     let raw = span / ticks.max(1) as f64;
     let power = 10f64.powf(raw.log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .find(|f| f * power >= raw * 0.999)
-        .unwrap_or(10.0);
+    let factor = match raw / power {
+        x if x < 1.5 => 1.0,
+        x if x < 3.5 => 2.0,
+        x if x < 7.5 => 5.0,
+        _ => 10.0,
+    };
     factor * power
 }
 

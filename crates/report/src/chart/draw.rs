@@ -12,7 +12,9 @@ use super::theme::{self, INK, LINE, MUTE, PANEL};
 use super::{ChartSpec, XKind, YScale};
 use crate::format::grouped;
 
-const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
+/// Family of all text; a PNG knows one font by this name.
+pub(super) const FONT: &str =
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
 /// plotters divides font sizes by this before writing them.
 const FONT_SCALE: f64 = 1.24;
 /// Width of a digit at 12 px, about: text is never measured.
@@ -243,16 +245,36 @@ fn legend(spec: &ChartSpec, width: f64, top: f64) -> (Vec<Entry>, usize) {
 
 type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
+/// What a backend draws on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// SVG.
+    Vector,
+    /// Pixels.
+    Bitmap,
+}
+
 /// Draws a layout.
 pub(super) fn draw<DB: DrawingBackend>(
     root: &DrawingArea<DB, Shift>,
     layout: &Layout<'_>,
     k: f64,
+    kind: Kind,
 ) -> Drawn<DB> {
-    let pen = Pen { root, layout, k };
+    let pen = Pen {
+        root,
+        layout,
+        k,
+        kind,
+    };
     pen.root.fill(&pen.colour(PANEL))?;
     pen.grid()?;
     pen.frame_text()?;
+    if layout.spec.smooth > 0.0 {
+        for (series, points) in layout.spec.series.iter().zip(&layout.visible) {
+            pen.raw(points, theme::row(series.colour))?;
+        }
+    }
     for (series, points) in layout.spec.series.iter().zip(&layout.visible) {
         pen.curve(points, theme::row(series.colour))?;
     }
@@ -271,6 +293,7 @@ struct Pen<'a, DB: DrawingBackend> {
     root: &'a DrawingArea<DB, Shift>,
     layout: &'a Layout<'a>,
     k: f64,
+    kind: Kind,
 }
 
 impl<DB: DrawingBackend> Pen<'_, DB> {
@@ -303,6 +326,11 @@ impl<DB: DrawingBackend> Pen<'_, DB> {
         };
         let font: TextStyle<'_> = (FONT, size * self.k * FONT_SCALE, style).into();
         let colour = self.colour(colour);
+        // A bitmap centres the line's box, an SVG its small letters.
+        let at = (
+            at.0,
+            at.1 + if self.kind == Kind::Bitmap { 2.0 } else { 0.0 },
+        );
         let font = font.color(&colour).pos(Pos::new(h, VPos::Center));
         self.root
             .draw(&Text::new(text.to_owned(), self.at(at), font))
@@ -310,7 +338,15 @@ impl<DB: DrawingBackend> Pen<'_, DB> {
 
     fn stroke(&self, points: Vec<(i32, i32)>, colour: RGBAColor, width: f64) -> Drawn<DB> {
         let style = colour.stroke_width((width * self.k).round() as u32);
-        self.root.draw(&PathElement::new(points, style))
+        if self.kind == Kind::Vector {
+            return self.root.draw(&PathElement::new(points, style));
+        }
+        // plotters' bitmaps give thick lines mitres without end: a sharp turn would grow a spike
+        // that no point has. Segments of their own have no joint.
+        for pair in points.windows(2) {
+            self.root.draw(&PathElement::new(pair.to_vec(), style))?;
+        }
+        Ok(())
     }
 
     fn grid(&self) -> Drawn<DB> {
@@ -371,11 +407,16 @@ impl<DB: DrawingBackend> Pen<'_, DB> {
     fn curve(&self, points: &[(f64, f64)], colour: (u32, u32)) -> Drawn<DB> {
         let colour = self.colour(colour).to_rgba();
         if self.layout.spec.smooth > 0.0 {
-            self.line(points, colour.mix(0.28), 1.0)?;
             return self.line(&ema(points, self.layout.spec.smooth), colour, 2.0);
         }
         let dense = points.len() as f64 > (self.layout.right - self.layout.left) * 0.8;
         self.line(points, colour, if dense { 1.25 } else { 2.0 })
+    }
+
+    /// The raw line behind a smoothed one.
+    fn raw(&self, points: &[(f64, f64)], colour: (u32, u32)) -> Drawn<DB> {
+        let colour = self.colour(colour).to_rgba();
+        self.line(points, colour.mix(0.22), 1.0)
     }
 
     fn line(&self, points: &[(f64, f64)], colour: RGBAColor, width: f64) -> Drawn<DB> {

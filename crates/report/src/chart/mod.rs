@@ -1,8 +1,8 @@
-//! Curves as SVG: exact, quiet, and readable without JavaScript.
+//! Curves as SVG or PNG: exact, quiet, and readable without JavaScript.
 //!
 //! [`line`] draws with plotters; every pixel column shows the first, minimum, maximum and last of
 //! ALL points that fall into it ([`decimate`]). A point that is not finite breaks the line.
-//! Text is emitted as `<text>` and never measured, so no font library is needed.
+//! An SVG's text is `<text>` and never measured; a PNG's font comes with the program.
 //!
 //! An SVG brings its own `<style>`: serve it at a URL of its own whose Content-Security-Policy
 //! allows `style-src 'unsafe-inline'`, and show it with `<img>` or `<object>`.
@@ -10,6 +10,7 @@
 mod axis;
 pub mod decimate;
 mod draw;
+mod png;
 mod points;
 mod smooth;
 mod sparkline;
@@ -18,6 +19,7 @@ mod svg;
 mod tests;
 mod theme;
 
+pub use png::png;
 pub use points::{Clock, points};
 pub use sparkline::sparkline;
 pub use theme::{ROW_COLOURS, Theme};

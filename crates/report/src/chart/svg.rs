@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::ChartSpec;
-use super::draw::{Layout, draw};
+use super::draw::{Kind, Layout, draw};
 use crate::error::ReportError;
 
 /// plotters places everything on whole device units; four of them to a pixel keep curves smooth.
@@ -15,7 +15,8 @@ pub(super) fn render(spec: &ChartSpec) -> Result<String, ReportError> {
     {
         let root = SVGBackend::with_string(&mut body, (spec.width * UNITS, spec.height * UNITS))
             .into_drawing_area();
-        draw(&root, &layout, f64::from(UNITS)).map_err(|e| ReportError::Chart(e.to_string()))?;
+        draw(&root, &layout, f64::from(UNITS), Kind::Vector)
+            .map_err(|e| ReportError::Chart(e.to_string()))?;
     }
     let (_, inner) = body
         .split_once('>')

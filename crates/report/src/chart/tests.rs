@@ -111,7 +111,7 @@ fn smoothing_keeps_the_raw_line_behind() {
         .filter(|l| l.starts_with("<polyline") && l.contains("#EE7733"))
         .collect();
     assert_eq!(lines.len(), 2);
-    assert!(lines[0].contains("opacity=\"0.28\"") && lines[1].contains("opacity=\"1\""));
+    assert!(lines[0].contains("opacity=\"0.22\"") && lines[1].contains("opacity=\"1\""));
 }
 
 #[test]

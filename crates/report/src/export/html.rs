@@ -49,17 +49,12 @@ impl Page<'_> {
         show::interval(metric, value)
     }
     /// Colour only where the evidence is there.
-    fn chip(&self, value: &Value) -> &'static str {
-        match value.test_delta {
+    fn chip(&self, metric: &MetricHead, value: &Value) -> &'static str {
+        match show::proven(metric, value) {
             _ if value.delta.is_none() => "none",
-            Some(d) if value.significant() && value.test == Some("paired-t") => {
-                if d > 0.0 {
-                    "up"
-                } else {
-                    "down"
-                }
-            }
-            _ => "flat",
+            Some(true) => "up",
+            Some(false) => "down",
+            None => "flat",
         }
     }
     fn cell<'b>(
