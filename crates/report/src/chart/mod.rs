@@ -10,6 +10,7 @@
 mod axis;
 pub mod decimate;
 mod draw;
+mod layout;
 mod png;
 mod points;
 mod smooth;

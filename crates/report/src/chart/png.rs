@@ -6,7 +6,8 @@ use plotters::backend::BitMapBackend;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use super::draw::{FONT, Kind, Layout, draw};
+use super::draw::{FONT, Kind, draw};
+use super::layout::Layout;
 use super::{ChartSpec, check};
 use crate::error::ReportError;
 

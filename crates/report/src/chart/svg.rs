@@ -3,7 +3,8 @@
 use plotters::prelude::*;
 
 use super::ChartSpec;
-use super::draw::{Kind, Layout, draw};
+use super::draw::{Kind, draw};
+use super::layout::Layout;
 use crate::error::ReportError;
 
 /// plotters places everything on whole device units; four of them to a pixel keep curves smooth.

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rungs_spec::RunKey;
 use rungs_spec::experiment::{Column, Experiment, Row as SpecRow};
-use rungs_spec::metric::{self, Direction, Metric};
+use rungs_spec::metric::{self, Metric};
 use rungs_spec::plan::{Cell as PlanCell, Plan, PlannedRun};
 use rungs_spec::result::{RunResult, RunState};
-use rungs_spec::{RunKey, settle};
 
 use super::cell::{self, CellRun};
-use super::judge::{self, Evidence};
+use super::compare::{correct, mark_best};
 use super::value;
 use super::{Cell, CellStatus, ColumnHead, MetricHead, Row, Select, Table, Value};
 use crate::profile::profile_note;
-use crate::stats::{holm::holm, mcnemar::mcnemar, mean::summary, paired::paired};
+use crate::stats::mean::summary;
 
 /// Builds the table of a plan. Runs that `results` does not know were never queued.
 pub fn build(plan: &Plan, results: &BTreeMap<RunKey, RunResult>, select: Select) -> Table {
@@ -96,10 +96,11 @@ fn heads(experiment: &Experiment) -> Vec<MetricHead> {
         .collect()
 }
 
-struct Builder<'a> {
-    plan: &'a Plan,
-    results: &'a BTreeMap<RunKey, RunResult>,
-    select: Select,
+/// What a table is made from.
+pub(super) struct Builder<'a> {
+    pub plan: &'a Plan,
+    pub results: &'a BTreeMap<RunKey, RunResult>,
+    pub select: Select,
     runs: HashMap<&'a RunKey, &'a PlannedRun>,
 }
 
@@ -127,7 +128,8 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
-    fn finished(&self, cell: &PlanCell) -> Vec<(u64, &'a RunResult)> {
+    /// A cell's finished runs with their seeds.
+    pub fn finished(&self, cell: &PlanCell) -> Vec<(u64, &'a RunResult)> {
         let runs = self.cell_runs(cell).into_iter();
         runs.filter_map(|(seed, run)| Some((seed, run.filter(|r| r.state == RunState::Done)?)))
             .collect()
@@ -219,7 +221,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The value of every finished run by seed.
-    fn per_seed(&self, planned: &PlanCell, name: &str, select: Select) -> BTreeMap<u64, f64> {
+    pub fn per_seed(&self, planned: &PlanCell, name: &str, select: Select) -> BTreeMap<u64, f64> {
         let finished = self.finished(planned).into_iter();
         match name.strip_prefix("backbone/") {
             None => finished
@@ -235,133 +237,6 @@ impl<'a> Builder<'a> {
                 })
                 .collect(),
         }
-    }
-
-    /// Fills delta, its interval, and the test against the row each row stands on.
-    fn deltas(&self, rows: &mut [Row], column: &Column, name: &str) {
-        for i in 0..rows.len() {
-            let Some(on) = rows[i].on.clone() else {
-                continue;
-            };
-            let under = rows
-                .iter()
-                .find(|r| r.id == on)
-                .and_then(|r| r.cells.get(&column.id));
-            let under = under
-                .and_then(|c| c.metrics.get(name))
-                .map(|v| (v.paper, v.mean, v.n));
-            let here = rows[i].id.clone();
-            let Some(value) = rows[i]
-                .cells
-                .get_mut(&column.id)
-                .and_then(|c| c.metrics.get_mut(name))
-            else {
-                continue;
-            };
-            let Some((paper, mean, n)) = under else {
-                continue;
-            };
-            value.paper_delta = value.paper.zip(paper).map(|(a, b)| a - b);
-            let (Some(above), Some(below)) = (
-                self.plan.cell(&here, &column.id),
-                self.plan.cell(&on, &column.id),
-            ) else {
-                continue;
-            };
-            if value.n.is_none() && n.is_none() {
-                // Counted, not measured: the difference is exact.
-                value.delta = value.mean.zip(mean).map(|(a, b)| a - b);
-                continue;
-            }
-            self.delta(value, above, below, name);
-        }
-    }
-
-    fn delta(&self, value: &mut Value, above: &PlanCell, below: &PlanCell, name: &str) {
-        let differences = |select| -> Vec<f64> {
-            let base = self.per_seed(below, name, select);
-            let ours = self.per_seed(above, name, select);
-            ours.iter()
-                .filter_map(|(seed, v)| Some(v - base.get(seed)?))
-                .collect()
-        };
-        if let Some(shown) = paired(&differences(self.select)) {
-            (value.delta, value.delta_ci95) = (Some(shown.delta), shown.ci95);
-        }
-        let Some(last) = paired(&differences(Select::Last)) else {
-            return;
-        };
-        value.test_delta = Some(last.delta);
-        if last.n >= 2 {
-            value.test = Some("paired-t");
-            value.p = last.p;
-            return;
-        }
-        let base: BTreeMap<u64, &RunResult> = self.finished(below).into_iter().collect();
-        let common = self
-            .finished(above)
-            .into_iter()
-            .find_map(|(seed, run)| Some((run, *base.get(&seed)?)));
-        let Some((ours, base)) = common else { return };
-        let (Some((a, n_a)), Some((b, n_b))) =
-            (value::last_bits(ours, name), value::last_bits(base, name))
-        else {
-            return;
-        };
-        if let Some(found) = (n_a == n_b).then(|| mcnemar(a, b, n_a)).flatten() {
-            value.test = Some("mcnemar");
-            value.p = Some(found.p);
-        }
-    }
-
-    fn judge(&self, rows: &mut [Row], columns: &[&Column], name: &str) {
-        let Some(metric) = metric::find(name) else {
-            return;
-        };
-        for row in rows {
-            for column in columns {
-                let Some(planned) = self.plan.cell(&row.id, &column.id) else {
-                    continue;
-                };
-                let as_the_paper = self.as_the_paper(planned, &row.id, column);
-                let Some(value) = row
-                    .cells
-                    .get_mut(&column.id)
-                    .and_then(|c| c.metrics.get_mut(name))
-                else {
-                    continue;
-                };
-                let evidence = Evidence {
-                    metric,
-                    profile: self.plan.profile.as_deref(),
-                    as_the_paper,
-                    tolerance: self.plan.experiment.tolerance,
-                };
-                judge::judge(value, &evidence);
-            }
-        }
-    }
-
-    /// Whether a cell trains what the paper trained: profile `paper` (or the file as written), its
-    /// dataset whole, and nothing changed by `--set`.
-    fn as_the_paper(&self, planned: &PlanCell, row: &str, column: &Column) -> bool {
-        let experiment = &*self.plan.experiment;
-        let profile = self.plan.profile.as_deref();
-        let Some(row) = experiment
-            .row(row)
-            .filter(|_| profile.is_none_or(|p| p == "paper"))
-        else {
-            return false;
-        };
-        let written = settle::cell(experiment, None, row, column, &[]);
-        let meant = settle::cell(experiment, profile, row, column, &[]);
-        let (Ok(written), Ok(meant)) = (written, meant) else {
-            return false;
-        };
-        let (written, ours) = (&written.recipe, &planned.recipe);
-        meant.recipe == *ours
-            && (&written.dataset, written.train_subset, written.val_subset)
-                == (&ours.dataset, ours.train_subset, ours.val_subset)
     }
 }
 
@@ -387,47 +262,5 @@ fn no_timing(emulated: bool) -> String {
         "half precision is emulated here: its speed would say nothing about the paper's".into()
     } else {
         "no timing run: speed is measured by a run of its own, alone on the machine".into()
-    }
-}
-
-/// Marks the best mean of a column (ties all), where at least two rows have one.
-fn mark_best(rows: &mut [Row], column: &Column, name: &str) {
-    let Some(direction) = metric::find(name).map(|m| m.direction) else {
-        return;
-    };
-    let means: Vec<f64> = rows
-        .iter()
-        .filter_map(|r| r.cells.get(&column.id)?.metrics.get(name)?.mean)
-        .collect();
-    let best = match direction {
-        Direction::Higher => means.iter().copied().reduce(f64::max),
-        Direction::Lower => means.iter().copied().reduce(f64::min),
-        Direction::None => None,
-    };
-    if means.len() < 2 {
-        return;
-    }
-    for row in rows {
-        if let Some(value) = row
-            .cells
-            .get_mut(&column.id)
-            .and_then(|c| c.metrics.get_mut(name))
-        {
-            value.best = value.mean.is_some() && value.mean == best;
-        }
-    }
-}
-
-/// Holm over one metric in one table.
-fn correct(rows: &mut [Row], name: &str) {
-    let mut tested: Vec<&mut Value> = rows
-        .iter_mut()
-        .flat_map(|row| row.cells.values_mut())
-        .filter_map(|cell| cell.metrics.get_mut(name))
-        .filter(|value| value.p.is_some())
-        .collect();
-    let p: Vec<f64> = tested.iter().filter_map(|v| v.p).collect();
-    for (value, adjusted) in tested.iter_mut().zip(holm(&p)) {
-        value.p_holm = Some(adjusted);
     }
 }

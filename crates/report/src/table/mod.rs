@@ -6,6 +6,7 @@
 
 mod build;
 mod cell;
+mod compare;
 mod judge;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,238 @@
+//! Where everything stands, before anything is drawn: margins, axes, legend, the points in view.
+
+use rungs_spec::metric;
+
+use super::axis::{Axis, time_unit};
+use super::{ChartSpec, XKind, YScale};
+use crate::format::grouped;
+
+/// Width of a digit at 12 px, about: text is never measured.
+const CHAR: f64 = 6.8;
+
+/// Where everything stands, pixels, and what is drawn.
+pub(super) struct Layout<'a> {
+    pub spec: &'a ChartSpec,
+    pub left: f64,
+    pub top: f64,
+    pub right: f64,
+    pub bottom: f64,
+    pub x: Axis,
+    pub y: Axis,
+    /// Points of each series inside [from, to], with values cut off the axis as NaN.
+    pub visible: Vec<Vec<(f64, f64)>>,
+    /// Points shown, of all series.
+    pub shown: usize,
+    /// Points that are not finite, or not positive on a log scale.
+    pub gaps: usize,
+    /// Legend entries with their places.
+    pub legend: Vec<Entry>,
+}
+
+/// One curve of the legend.
+pub(super) struct Entry {
+    /// Of the series.
+    pub index: usize,
+    pub x: f64,
+    pub y: f64,
+    pub text: String,
+}
+
+impl<'a> Layout<'a> {
+    pub fn new(spec: &'a ChartSpec) -> Layout<'a> {
+        let log = spec.scale == YScale::Log;
+        let drawable = |y: f64| y.is_finite() && (!log || y > 0.0);
+        let visible: Vec<Vec<(f64, f64)>> = spec
+            .series
+            .iter()
+            .map(|s| window(&s.points, spec.from, spec.to))
+            .map(|line| {
+                line.into_iter()
+                    .map(|(x, y)| (x, if drawable(y) { y } else { f64::NAN }))
+                    .collect()
+            })
+            .collect();
+        let inside = |x: f64| spec.from.is_none_or(|f| x >= f) && spec.to.is_none_or(|t| x <= t);
+        let all = || {
+            spec.series
+                .iter()
+                .flat_map(|s| &s.points)
+                .filter(|(x, _)| x.is_finite() && inside(*x))
+        };
+        let gaps = all().filter(|(_, y)| !drawable(*y)).count();
+        let range = |values: &mut dyn Iterator<Item = f64>| {
+            values
+                .filter(|v| v.is_finite())
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
+                    (a.min(v), b.max(v))
+                })
+        };
+        let (x0, x1) = range(&mut visible.iter().flatten().map(|p| p.0));
+        let (y0, y1) = range(&mut visible.iter().flatten().map(|p| p.1));
+        let (x0, x1) = (
+            spec.from.unwrap_or(if x0.is_finite() { x0 } else { 0.0 }),
+            spec.to.unwrap_or(if x1.is_finite() { x1 } else { 1.0 }),
+        );
+        let (y0, y1) = if y0.is_finite() {
+            (y0, y1)
+        } else if log {
+            (0.1, 1.0)
+        } else {
+            (0.0, 1.0)
+        };
+
+        let (width, height) = (f64::from(spec.width), f64::from(spec.height));
+        let mut top = if spec.show_title && !spec.title.is_empty() {
+            34.0
+        } else {
+            12.0
+        };
+        let (legend, rows) = legend(spec, width, top);
+        top += 20.0 * rows as f64 + 20.0;
+        let bottom = (height - 44.0).max(top + 20.0);
+        let y = Axis::y(
+            y0,
+            y1,
+            ((bottom - top) / 44.0).max(2.0) as usize,
+            spec.scale,
+        );
+        let widest = y
+            .ticks
+            .iter()
+            .map(|t| t.1.chars().count())
+            .max()
+            .unwrap_or(1);
+        let left = 28.0 + CHAR * widest as f64;
+        let right = width - 20.0;
+        let x = Axis::x(x0, x1, ((right - left) / 84.0).max(2.0) as usize, spec.x);
+        Layout {
+            spec,
+            left,
+            top,
+            right,
+            bottom,
+            x,
+            y,
+            visible,
+            shown: all().count() - gaps,
+            gaps,
+            legend,
+        }
+    }
+
+    /// Pixel column of an x value, for decimation.
+    pub fn column(&self, x: f64) -> i64 {
+        self.px(x).floor() as i64
+    }
+
+    /// Pixels from the left of an x value.
+    pub fn px(&self, x: f64) -> f64 {
+        self.left + self.x.share(x) * (self.right - self.left)
+    }
+
+    /// Pixels from the top of a y value.
+    pub fn py(&self, y: f64) -> f64 {
+        self.bottom - self.y.share(y) * (self.bottom - self.top)
+    }
+
+    /// `Top-1, %`
+    pub fn y_title(&self) -> String {
+        match metric::find(&self.spec.y) {
+            Some(m) if m.unit.is_empty() => m.title.to_owned(),
+            Some(m) => format!("{}, {}", m.title, m.unit),
+            None => self.spec.y.clone(),
+        }
+    }
+
+    /// `Epoch`
+    pub fn x_title(&self) -> String {
+        match self.spec.x {
+            XKind::Step => "Step".to_owned(),
+            XKind::Epoch => "Epoch".to_owned(),
+            XKind::Time => format!("Time, {}", time_unit(XKind::Time, self.x.max).1),
+        }
+    }
+
+    /// `3 runs, 600 points`
+    pub fn counts(&self) -> String {
+        let plural = |n: usize, word: &str| {
+            format!(
+                "{} {word}{}",
+                grouped(n as u64),
+                if n == 1 { "" } else { "s" }
+            )
+        };
+        let mut text = format!(
+            "{}, {}",
+            plural(self.spec.runs, "run"),
+            plural(self.shown, "point")
+        );
+        if self.gaps > 0 {
+            let why = if self.spec.scale == YScale::Log {
+                "not positive"
+            } else {
+                "not a number"
+            };
+            text.push_str(&format!(", {} {why}", grouped(self.gaps as u64)));
+        }
+        text
+    }
+}
+
+/// Points inside [from, to], with the line's crossing of each end where one lies between points.
+fn window(points: &[(f64, f64)], from: Option<f64>, to: Option<f64>) -> Vec<(f64, f64)> {
+    let (from, to) = (
+        from.unwrap_or(f64::NEG_INFINITY),
+        to.unwrap_or(f64::INFINITY),
+    );
+    let crossing =
+        |a: (f64, f64), b: (f64, f64), at: f64| (at, a.1 + (b.1 - a.1) * (at - a.0) / (b.0 - a.0));
+    let mut out = Vec::new();
+    let mut before: Option<(f64, f64)> = None;
+    for &point in points.iter().filter(|p| p.0.is_finite()) {
+        if let Some(last) = before {
+            for end in [from, to] {
+                if last.0 < end && end < point.0 {
+                    out.push(crossing(last, point, end));
+                }
+            }
+        }
+        if (from..=to).contains(&point.0) {
+            out.push(point);
+        }
+        before = Some(point);
+    }
+    out
+}
+
+fn legend(spec: &ChartSpec, width: f64, top: f64) -> (Vec<Entry>, usize) {
+    if spec.series.iter().all(|s| s.label.is_empty()) {
+        return (Vec::new(), 0);
+    }
+    let (mut x, mut row) = (20.0, 0usize);
+    let mut entries = Vec::new();
+    let room = ((width - 60.0) / CHAR).max(8.0) as usize;
+    for (index, series) in spec.series.iter().enumerate() {
+        let text: String = if series.label.chars().count() > room {
+            series
+                .label
+                .chars()
+                .take(room - 1)
+                .chain(['\u{2026}'])
+                .collect()
+        } else {
+            series.label.clone()
+        };
+        let needs = 22.0 + CHAR * text.chars().count() as f64 + 14.0;
+        if x > 20.0 && x + needs > width - 12.0 {
+            (x, row) = (20.0, row + 1);
+        }
+        entries.push(Entry {
+            index,
+            x,
+            y: top + 20.0 * row as f64 + 8.0,
+            text,
+        });
+        x += needs;
+    }
+    (entries, row + 1)
+}
