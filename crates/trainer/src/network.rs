@@ -111,7 +111,12 @@ impl Boundary {
     fn apply(self, x: Tensor) -> Tensor {
         match self {
             Boundary::Exact => x,
-            Boundary::RoundedToHalf => x.to_kind(Kind::Half).to_kind(Kind::Float),
+            Boundary::RoundedToHalf => {
+                let rounded = x.to_kind(Kind::Half).to_kind(Kind::Float);
+                #[cfg(test)]
+                tests::BOUNDARIES.with_borrow_mut(|seen| seen.push((x, rounded.shallow_clone())));
+                rounded
+            }
         }
     }
 }
@@ -268,7 +273,7 @@ impl Network {
 
     /// Logits (N, classes) of images (N, 3, H, W).
     pub fn forward(&self, images: &Tensor, pass: Pass) -> Tensor {
-        self.sequence(&self.operations, images.shallow_clone(), pass)
+        self.sequence(&self.operations, pass.boundary.apply(images.shallow_clone()), pass)
     }
 
     fn sequence(&self, operations: &[Operation], mut x: Tensor, pass: Pass) -> Tensor {
@@ -442,3 +447,7 @@ impl Network {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+mod tests;

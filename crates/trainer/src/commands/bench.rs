@@ -31,6 +31,8 @@ struct Benched {
     steps: u32,
     images_per_s: f64,
     ms_per_step: f64,
+    /// CPU time of the process: what a busy machine does not change.
+    cpu_ms_per_step: f64,
     peak_bytes: u64,
     cpu: String,
 }
@@ -90,14 +92,14 @@ pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
         .to_kind(kind)
         .permute([0, 3, 1, 2]);
     let labels = Tensor::randint(i64::from(classes), [n], (Kind::Int64, Device::Cpu));
-    let mut begun = Instant::now();
+    let mut begun = (Instant::now(), cpu_seconds());
     for step in 0..WARM_UP + u64::from(args.steps) {
         if step == WARM_UP {
-            begun = Instant::now();
+            begun = (Instant::now(), cpu_seconds());
         }
         let _ = training.step(&images, &labels, step, 1e-3).map_err(wrong)?;
     }
-    let seconds = begun.elapsed().as_secs_f64();
+    let (seconds, cpu_seconds) = (begun.0.elapsed().as_secs_f64(), cpu_seconds() - begun.1);
     let benched = Benched {
         model: run.recipe.model.clone(),
         batch_size: run.recipe.batch_size,
@@ -108,6 +110,7 @@ pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
         steps: args.steps,
         images_per_s: f64::from(run.recipe.batch_size) * f64::from(args.steps) / seconds,
         ms_per_step: 1000.0 * seconds / f64::from(args.steps),
+        cpu_ms_per_step: 1000.0 * cpu_seconds / f64::from(args.steps),
         peak_bytes: environment::peak_bytes(),
         cpu: environment::cpu_model(),
     };
@@ -115,13 +118,14 @@ pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
         return print_json(&benched);
     }
     println!(
-        "{} at {} px, batch {}, {}: {:.1} images/s, {:.2} ms a step on {} threads of {}",
+        "{} at {} px, batch {}, {}: {:.1} images/s, {:.2} ms a step ({:.2} ms CPU) on {} threads of {}",
         benched.model,
         benched.input_size,
         benched.batch_size,
         benched.precision,
         benched.images_per_s,
         benched.ms_per_step,
+        benched.cpu_ms_per_step,
         benched.threads,
         benched.cpu
     );
@@ -131,4 +135,9 @@ pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
 /// A run file needs a key; nothing here depends on which.
 fn any_key() -> RunKey {
     runkey::of_json(&serde_json::Value::Null)
+}
+
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
