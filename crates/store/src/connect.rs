@@ -116,6 +116,7 @@ async fn open_writer(db: &Path) -> Result<Store, StoreError> {
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(BUSY)
+        .after_release(|connection, _| Box::pin(left_no_transaction(connection)))
         .connect_with(options)
         .await?;
     let mut connection = writer.acquire().await?;
@@ -195,6 +196,14 @@ async fn open_reader(db: &Path) -> Result<Store, StoreError> {
             readers: readers(db).await?,
         }),
     })
+}
+
+/// Whether a connection can be used again. On a full disk SQLite rolls back by itself, sqlx's own
+/// rollback then fails, and sqlx counts one open transaction for ever: such a connection is replaced.
+async fn left_no_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // Behind the rollback that a dropped transaction has put into the connection's queue.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 fn options(db: &Path) -> SqliteConnectOptions {
