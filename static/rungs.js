@@ -52,23 +52,15 @@ function attributes(old, fresh) {
 
 // A chart is swapped only when its next picture is loaded, so that it never blinks.
 function picture(old, fresh) {
-  const parts = ["source", "img"];
-  const same = parts.every((p) => old.querySelector(p)?.outerHTML === fresh.querySelector(p)?.outerHTML);
-  if (same) return;
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const next = new Image();
-  const swap = () => {
-    for (const p of parts) {
-      const to = old.querySelector(p);
-      const from = fresh.querySelector(p);
-      if (!to || !from) continue;
-      for (const { name, value } of from.attributes) if (to.getAttribute(name) !== value) to.setAttribute(name, value);
-    }
-    old.data = undefined;
+  const [now, next] = [old.querySelector("picture"), fresh.querySelector("picture")];
+  if (!now || !next || now.innerHTML === next.innerHTML) return;
+  const fits = [...next.querySelectorAll("source")].find((source) => matchMedia(source.media).matches);
+  const loader = new Image();
+  loader.onload = loader.onerror = () => {
+    now.replaceWith(document.importNode(next, true));
+    drawn.delete(old);
   };
-  next.onload = swap;
-  next.onerror = swap;
-  next.src = dark ? fresh.querySelector("source").srcset : fresh.querySelector("img").getAttribute("src");
+  loader.src = fits ? fits.srcset : next.querySelector("img").getAttribute("src");
 }
 
 // ---- live -------------------------------------------------------------------------------------
@@ -77,6 +69,7 @@ const live = document.getElementById("live");
 let shown = Number(document.body.dataset.counter);
 let busy = false;
 let missed = false;
+let latest = shown;
 
 async function refresh() {
   if (busy) {
@@ -119,14 +112,13 @@ function listen() {
     }
   };
 }
-let latest = shown;
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && latest !== shown) refresh();
 });
 
 // A link that only changes the choices of this page keeps the scroll position.
 document.addEventListener("click", async (event) => {
-  const link = event.target.closest?.(".seg a, .caption a");
+  const link = event.target.closest?.(".seg a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
   if (new URL(link.href).pathname !== location.pathname) return;
   event.preventDefault();
@@ -136,3 +128,132 @@ document.addEventListener("click", async (event) => {
 addEventListener("popstate", refresh);
 
 // ---- charts -----------------------------------------------------------------------------------
+
+// What is known of a chart that was pointed at: where its plot lies, and its points.
+const drawn = new WeakMap();
+const known = new WeakSet();
+
+async function chart(figure) {
+  const address = figure.querySelector("img").currentSrc;
+  const before = drawn.get(figure);
+  if (before?.address === address) return before;
+  const entry = { address };
+  drawn.set(figure, entry);
+  const [svg, points] = await Promise.all([
+    fetch(address).then((a) => a.text()),
+    fetch(figure.dataset.chart).then((a) => a.json()),
+  ]);
+  const root = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+  const numbers = (name) => root.getAttribute(name).split(" ").map(Number);
+  [entry.left, entry.top, entry.right, entry.bottom] = numbers("data-plot");
+  [entry.low, entry.high] = numbers("data-x");
+  entry.width = Number(root.getAttribute("width"));
+  entry.points = points;
+  return entry;
+}
+
+// Pixels of the picture and the value on its x axis under the pointer.
+function place(figure, entry, event) {
+  const box = figure.querySelector("img").getBoundingClientRect();
+  const scale = box.width / entry.width;
+  const px = Math.min(Math.max((event.clientX - box.left) / scale, entry.left), entry.right);
+  const share = (px - entry.left) / (entry.right - entry.left);
+  return { px, scale, x: entry.low + share * (entry.high - entry.low) };
+}
+
+function nearest(points, x) {
+  let [a, b] = [0, points.length - 1];
+  while (b - a > 1) {
+    const middle = (a + b) >> 1;
+    if (points[middle][0] < x) a = middle;
+    else b = middle;
+  }
+  return b >= 0 && Math.abs(points[b][0] - x) < Math.abs(points[a][0] - x) ? points[b] : points[a];
+}
+
+function readout(figure, entry, x) {
+  const box = figure.querySelector(".readout");
+  box.replaceChildren();
+  for (const series of entry.points.series) {
+    const point = nearest(series.points, x);
+    if (!point) continue;
+    const key = document.createElement("i");
+    key.className = `key k${series.colour}`;
+    const line = document.createElement("div");
+    const value = point[1] === null ? "NaN" : point[1].toFixed(entry.points.digits);
+    line.append(key, `${series.label ? series.label + " " : ""}${value} at ${entry.points.x} ${Math.round(point[0] * 100) / 100}`);
+    box.append(line);
+  }
+}
+
+function pointable(figure) {
+  if (!known.has(figure)) {
+    known.add(figure);
+    let start = null;
+    const at = async (event, use) => {
+      const entry = await chart(figure).catch(() => undefined);
+      if (entry?.points) use(entry, place(figure, entry, event));
+    };
+    figure.addEventListener("pointermove", (event) =>
+      at(event, (entry, { px, scale, x }) => {
+        figure.classList.add("pointed");
+        stretch(figure.querySelector(".cursor"), px, px + 1 / scale, entry, scale);
+        readout(figure, entry, x);
+        if (start === null) return;
+        figure.classList.add("dragged");
+        stretch(figure.querySelector(".zoom"), Math.min(px, start.px), Math.max(px, start.px), entry, scale);
+      }),
+    );
+    figure.addEventListener("pointerleave", () => {
+      figure.classList.remove("pointed", "dragged");
+      figure.querySelector(".readout").replaceChildren();
+      start = null;
+    });
+    if (figure.hasAttribute("data-zoom")) {
+      figure.addEventListener("pointerdown", (event) => {
+        if (event.button !== 0 || event.pointerType === "touch") return;
+        event.preventDefault();
+        at(event, (_, here) => (start = here));
+      });
+      figure.addEventListener("pointerup", (event) =>
+        at(event, (_, here) => {
+          const from = start;
+          start = null;
+          figure.classList.remove("dragged");
+          if (from && Math.abs(from.px - here.px) > 6) zoom(Math.min(from.x, here.x), Math.max(from.x, here.x));
+        }),
+      );
+      figure.addEventListener("dblclick", () => zoom(null, null));
+    }
+  }
+  for (const name of ["cursor", "zoom", "readout"]) {
+    if (figure.querySelector(`.${name}`)) continue;
+    const part = document.createElement("div");
+    part.className = name;
+    figure.append(part);
+  }
+}
+
+function stretch(part, from, to, entry, scale) {
+  Object.assign(part.style, {
+    left: `${from * scale}px`,
+    width: `${(to - from) * scale}px`,
+    top: `${entry.top * scale}px`,
+    height: `${(entry.bottom - entry.top) * scale}px`,
+  });
+}
+
+// The part of the steps that is shown stands in the address, like every other choice.
+function zoom(from, to) {
+  const url = new URL(location.href);
+  for (const [name, value] of [["from", from], ["to", to]]) {
+    if (value === null) url.searchParams.delete(name);
+    else url.searchParams.set(name, String(name === "from" ? Math.floor(value) : Math.ceil(value)));
+  }
+  history.pushState(null, "", url);
+  refresh();
+}
+
+document.querySelectorAll("figure.chart").forEach(pointable);
+document.querySelectorAll("[data-tail]").forEach((log) => (log.scrollTop = log.scrollHeight));
+listen();

@@ -168,12 +168,15 @@ pub async fn series(
 ) -> Result<Response, Failure> {
     let store = dashboard.some_store().await?;
     let key = store.find_run(&prefix).await?;
-    let known = store.metrics_of(&key).await?;
-    if metric::find(&name).is_none() && !known.contains(&name) {
+    let result = store.results(std::slice::from_ref(&key)).await?.remove(&key);
+    if metric::find(&name).is_none() && !store.metrics_of(&key).await?.contains(&name) {
         let near = rungs_spec::error::nearest(&name, metric::METRICS.iter().map(|m| m.name));
         return Err(Failure::not_found("no_such_metric", format!("There is no metric {name:?}; {near}")));
     }
-    let points = store.series(&key, &name, query.superseded).await?;
+    let points = match result {
+        Some(result) if !query.superseded => crate::charts::series(&store, &result, &name).await?,
+        _ => store.series(&key, &name, query.superseded).await?,
+    };
     Ok(Json(Series::new(key, name, &points)).into_response())
 }
 

@@ -14,6 +14,7 @@ use rungs_report::chart::{self, ChartSeries, ChartSpec, Clock, Theme, XKind, YSc
 use rungs_report::table::MetricHead;
 use rungs_spec::RunKey;
 use rungs_spec::metric;
+use rungs_spec::result::{Evaluation, Point, RunResult};
 use rungs_store::Store;
 
 use crate::error::Failure;
@@ -137,18 +138,16 @@ async fn line(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failure
     }
     let results = store.results(&keys).await?;
     for (i, key) in keys.iter().enumerate() {
-        let (steps_per_epoch, seconds) = results
-            .get(key)
-            .map(|r| (r.progress.steps_per_epoch, r.finished.as_ref().map(|f| f.epoch_seconds.clone()).unwrap_or_default()))
-            .unwrap_or_default();
-        let clock = Clock { steps_per_epoch, epoch_seconds: &seconds };
+        let Some(result) = results.get(key) else { continue };
+        let seconds = result.finished.as_ref().map_or(&[][..], |f| &f.epoch_seconds);
+        let clock = Clock { steps_per_epoch: result.progress.steps_per_epoch, epoch_seconds: seconds };
         let name = if keys.len() > 1 { run_label(&store, key).await? } else { String::new() };
         for (j, metric) in metrics.iter().enumerate() {
-            let series = store.series(key, metric, false).await?;
+            let series = series(&store, result, metric).await?;
             if series.is_empty() {
                 continue;
             }
-            let evaluated = metric.starts_with("val/") || metric.starts_with("test/");
+            let evaluated = is_evaluated(metric);
             let title = metric::find(metric).map_or(*metric, |m| m.title);
             let label = match (keys.len() > 1, metrics.len() > 1) {
                 (true, true) => format!("{name}, {title}"),
@@ -163,6 +162,23 @@ async fn line(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failure
     spec.title = metric::find(metrics[0]).map_or_else(String::new, |m| m.title.to_owned());
     spec.y = metrics[0].to_owned();
     Ok(spec)
+}
+
+/// Metrics that evaluations bring, one value per evaluated epoch; all others have one per step.
+fn is_evaluated(metric: &str) -> bool {
+    metric.starts_with("val/") || metric.starts_with("test/")
+}
+
+/// Every live point of any metric of a run: per step from its series, per epoch from its evaluations.
+pub async fn series(store: &Store, result: &RunResult, metric: &str) -> Result<Vec<Point>, Failure> {
+    if !is_evaluated(metric) {
+        return Ok(store.series(&result.key, metric, false).await?);
+    }
+    let point = |e: &Evaluation| {
+        let value = *e.metrics.get(metric)?;
+        Some(Point { step: e.step, epoch: e.epoch, value, attempt: e.attempt, superseded: false })
+    };
+    Ok(result.evaluations.iter().filter_map(point).collect())
 }
 
 async fn run_label(store: &Store, key: &RunKey) -> Result<String, Failure> {

@@ -104,12 +104,13 @@ pub struct Link {
     pub current: bool,
 }
 
-/// A chart in a page: one picture in two themes.
+/// A chart in a page: one picture, in two themes, and drawn anew for a narrow screen where it would
+/// shrink beyond reading.
 pub struct ChartLink {
     /// Address of the light one.
     pub light: String,
-    /// Address of the dark one.
-    pub dark: String,
+    /// Alternatives, the first that fits.
+    pub sources: Vec<Source>,
     /// Address of its points, for the read-out.
     pub data: String,
     /// What it shows, for who cannot see it.
@@ -118,19 +119,44 @@ pub struct ChartLink {
     pub width: u32,
     /// Pixels.
     pub height: u32,
+    /// Whether dragging zooms, by `from=` and `to=` of the page's address.
+    pub zoom: bool,
 }
+
+/// The picture for one medium.
+pub struct Source {
+    /// Media query.
+    pub media: &'static str,
+    /// Address.
+    pub address: String,
+    /// Pixels; 0 = as the chart.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+/// Pixels of a chart on a narrow screen.
+const NARROW: (u32, u32) = (360, 250);
 
 impl ChartLink {
     /// A chart at `/charts/KIND.svg?QUERY`.
-    pub fn new(kind: &str, query: &str, alt: String, (width, height): (u32, u32)) -> Self {
-        let size = format!("width={width}&height={height}&title=0");
+    pub fn new(kind: &str, query: &str, alt: String, (width, height): (u32, u32), zoom: bool) -> Self {
+        let address = |(w, h): (u32, u32), theme| format!("/charts/{kind}.svg?{query}&width={w}&height={h}&title=0&theme={theme}");
+        let mut sources = Vec::new();
+        if width > NARROW.0 {
+            let narrow = |media, theme| Source { media, address: address(NARROW, theme), width: NARROW.0, height: NARROW.1 };
+            sources.push(narrow("(max-width: 620px) and (prefers-color-scheme: dark)", "dark"));
+            sources.push(narrow("(max-width: 620px)", "light"));
+        }
+        sources.push(Source { media: "(prefers-color-scheme: dark)", address: address((width, height), "dark"), width: 0, height: 0 });
         ChartLink {
-            light: format!("/charts/{kind}.svg?{query}&{size}&theme=light"),
-            dark: format!("/charts/{kind}.svg?{query}&{size}&theme=dark"),
-            data: format!("/charts/{kind}.json?{query}&{size}"),
+            light: address((width, height), "light"),
+            sources,
+            data: format!("/charts/{kind}.json?{query}&width={width}"),
             alt,
             width,
             height,
+            zoom,
         }
     }
 }

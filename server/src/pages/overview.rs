@@ -100,7 +100,7 @@ async fn needs(store: &Store, scheduler: bool) -> Result<Vec<Need>, Failure> {
     for run in &store.runs(&newest).await? {
         needs.push(Need {
             title: format!("Run {} failed.", run.key.short()),
-            text: run.message.clone().unwrap_or_else(|| "Its log says why.".to_owned()),
+            text: format!("{} Mend that, then queue it again with", run.message.as_deref().unwrap_or("Its log says why.")),
             href: Some(format!("/runs/{}", run.key)),
             command: Some(format!("runner retry {}", run.key.short())),
         });

@@ -14,6 +14,7 @@ use rungs_spec::settle::{self, Settled};
 use rungs_store::{AttemptRow, CellOf, Store};
 
 use super::table::color;
+use crate::charts;
 use super::{ChartLink, Layout, escape, html, queue};
 use crate::error::Failure;
 use crate::human::{bytes, duration, grouped, moment, plural};
@@ -46,6 +47,7 @@ struct RunPage {
     waits: Option<String>,
     figures: Vec<Figure>,
     panels: Vec<Panel>,
+    zoomed: Option<String>,
     changes: Vec<Change>,
     recipe: Vec<RecipeLine>,
     attempts: Vec<AttemptView>,
@@ -62,6 +64,7 @@ struct CellLink {
 struct Figure {
     label: String,
     text: String,
+    small: String,
     metric: Option<String>,
     value: f64,
 }
@@ -106,6 +109,18 @@ pub struct Choices {
     from: Option<String>,
     /// Last one.
     to: Option<String>,
+}
+
+impl Choices {
+    /// What part of the steps is shown, if not all.
+    fn words(&self) -> Option<String> {
+        match (&self.from, &self.to) {
+            (None, None) => None,
+            (Some(from), None) => Some(format!("from step {from}")),
+            (None, Some(to)) => Some(format!("up to step {to}")),
+            (Some(from), Some(to)) => Some(format!("steps {from} to {to}")),
+        }
+    }
 }
 
 /// The page; a prefix of a run key leads to it.
@@ -153,7 +168,8 @@ async fn page(dashboard: &Dashboard, store: &Store, key: RunKey, choices: &Choic
             format!("It waits for run {}.", names.join(", "))
         }),
         figures: figures(&result),
-        panels: panels(store, &key, choices).await?,
+        panels: panels(store, &result, choices).await?,
+        zoomed: choices.words(),
         changes: story.as_ref().map(|(view, keys)| changes(view, keys)).unwrap_or_default(),
         recipe: match &story {
             Some((view, keys)) => keys.iter().map(|k| line(view, k)).collect(),
@@ -217,18 +233,19 @@ fn figures(result: &RunResult) -> Vec<Figure> {
         for (name, value) in &last.metrics {
             let Some(known) = metric::find(name) else { continue };
             figures.push(Figure {
-                label: format!("{} after epoch {}", known.title, last.epoch),
-                text: format!("{}{} · n {}", format::number(name, *value), unit(known), grouped(last.n)),
+                label: known.title.to_owned(),
+                text: format!("{}{}", format::number(name, *value), unit(known)),
+                small: format!("epoch {} · {} images", last.epoch, grouped(last.n)),
                 metric: Some(name.clone()),
                 value: *value,
             });
         }
     }
     if let Some(done) = &result.finished {
-        let plain = |label: &str, text: String| Figure { label: label.to_owned(), text, metric: None, value: 0.0 };
-        figures.push(plain("Best epoch", done.best_epoch.to_string()));
-        figures.push(plain("Peak memory", bytes(done.peak_bytes)));
-        figures.push(plain("Weights", format!("blake3 {}", done.weights_blake3.get(..16).unwrap_or(&done.weights_blake3))));
+        let plain = |label: &str, text: String, small: &str| Figure { label: label.to_owned(), text, small: small.to_owned(), metric: None, value: 0.0 };
+        figures.push(plain("Best epoch", done.best_epoch.to_string(), "by top-1 on val"));
+        figures.push(plain("Peak memory", bytes(done.peak_bytes), "of the trainer"));
+        figures.push(plain("Weights", done.weights_blake3.get(..12).unwrap_or(&done.weights_blake3).to_owned(), "BLAKE3, first digits"));
     }
     figures
 }
@@ -245,22 +262,22 @@ const PANELS: [(&str, &[&str], &str, &str); 4] = [
     ("Throughput", &["system/images_per_s"], "step", "Appears with the first steps."),
 ];
 
-async fn panels(store: &Store, key: &RunKey, choices: &Choices) -> Result<Vec<Panel>, Failure> {
-    let known = store.metrics_of(key).await?;
+async fn panels(store: &Store, result: &RunResult, choices: &Choices) -> Result<Vec<Panel>, Failure> {
+    let key = &result.key;
     let mut panels = Vec::new();
     for (title, metrics, x, empty) in PANELS {
         let mut shown = Vec::new();
         let mut words = Vec::new();
         let mut points = 0;
-        for name in metrics.iter().filter(|m| known.iter().any(|k| k == *m)) {
-            let n = store.series(key, name, false).await?.len();
+        for name in metrics {
+            let n = charts::series(store, result, name).await?.len();
             if n == 0 {
                 continue;
             }
             points += n;
             shown.push(*name);
             let per = if name.starts_with("val/") { "epoch" } else { "step" };
-            words.push(format!("{name}: {}, one per {per}", plural(n, "point")));
+            words.push(format!("{}: {}, one per {per}", metric::find(name).map_or(*name, |m| m.title), plural(n, "point")));
         }
         let mut query = format!("runs={key}&metric={}&x={x}&v={points}", shown.join(","));
         for (name, value) in [("from", &choices.from), ("to", &choices.to)] {
@@ -272,7 +289,7 @@ async fn panels(store: &Store, key: &RunKey, choices: &Choices) -> Result<Vec<Pa
         let alt = format!("{} by {x}", titles.join(" and "));
         panels.push(Panel {
             title,
-            chart: (points > 0).then(|| ChartLink::new("line", &query, alt, (460, 260))),
+            chart: (points > 0).then(|| ChartLink::new("line", &query, alt, (340, 220), x == "step")),
             empty,
             points,
             caption: words.join(" · "),
@@ -299,9 +316,9 @@ fn row_of<'a>(view: &'a View, key: &Settled) -> Option<&'a rungs_spec::experimen
 fn line(view: &View, key: &Settled) -> RecipeLine {
     RecipeLine {
         key: key.key.clone(),
-        value: key.value.clone(),
+        value: key.value.trim_matches('"').to_owned(),
         from: key.from.clone(),
-        was: key.overrode.last().map(|(value, _)| value.clone()).filter(|was| *was != key.value),
+        was: key.overrode.last().filter(|(was, _)| *was != key.value).map(|(was, _)| was.trim_matches('"').to_owned()),
         color: row_of(view, key).map(|row| color(view, &row.id)),
     }
 }

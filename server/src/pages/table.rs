@@ -1,7 +1,5 @@
 //! `/tables/{experiment}`: what did each refinement do?
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
@@ -144,7 +142,6 @@ struct CellView {
 struct Curves {
     title: String,
     chart: ChartLink,
-    caption: String,
     columns: Vec<Link>,
 }
 
@@ -311,7 +308,7 @@ fn what_it_adds(view: &View, row: &Row) -> String {
     let set = keys.iter().filter(|k| {
         k.refinement.as_ref().is_some_and(|id| row.add.contains(id)) || k.from == format!("row {}", row.id)
     });
-    set.take(1).map(|k| format!("{} = {}", k.key, k.value)).collect::<String>()
+    set.take(1).map(|k| format!("{} = {}", k.key, k.value.trim_matches('"'))).collect::<String>()
 }
 
 fn emulated_below(view: &View, row: &Row) -> bool {
@@ -422,12 +419,12 @@ fn step(value: &Value, head: &MetricHead) -> (String, &'static str, String, Stri
     };
     let small = match (value.delta_ci95, value.test, value.p_holm) {
         (Some([low, high]), ..) => format!("[{}, {}]", format::delta(&head.name, low), format::delta(&head.name, high)),
-        (None, Some("mcnemar"), Some(p)) => format!("two models, p {}", p_words(p)),
+        (None, Some("mcnemar"), Some(p)) => format!("2 models, {}", format::p_value(p)),
         _ => String::new(),
     };
     let test = match (value.test, value.p_holm) {
-        (Some("mcnemar"), Some(p)) => format!("McNemar's test of two trained models at the last epoch, p {} after Holm", p_words(p)),
-        (Some(test), Some(p)) => format!("{test} over seeds at the last epoch, p {} after Holm", p_words(p)),
+        (Some("mcnemar"), Some(p)) => format!("McNemar's test of two trained models at the last epoch, {} after Holm", format::p_value(p)),
+        (Some(test), Some(p)) => format!("{test} over seeds at the last epoch, {} after Holm", format::p_value(p)),
         _ => String::new(),
     };
     (text, class, small, test)
@@ -447,70 +444,68 @@ fn better(value: &Value, head: &MetricHead) -> Option<bool> {
     }
 }
 
-fn p_words(p: f64) -> String {
-    let text = format::p_value(p);
-    if text.starts_with('<') { text } else { format!("= {text}") }
-}
-
+/// One row in words: what is proved column by column, what is undecided in one line.
 fn proof(table: &Table, row: &Row, head: &MetricHead) -> Proof {
     let term = row.label.trim_start_matches("+ ").to_owned();
+    let plain = |verb: &str, rest: String| ProofLine { strong: false, verb: verb.to_owned(), rest };
     if row.on.is_none() {
-        return Proof { term, lines: vec![ProofLine { strong: false, verb: "root of the stack".to_owned(), rest: String::new() }] };
+        return Proof { term, lines: vec![plain("root of the stack", String::new())] };
     }
-    let mut lines: BTreeMap<usize, ProofLine> = BTreeMap::new();
-    let mut missing = Vec::new();
-    for (i, column) in table.columns.iter().filter(|c| !c.reference_only).enumerate() {
+    let (mut lines, mut undecided, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for column in table.columns.iter().filter(|c| !c.reference_only) {
         let Some(value) = row.cells.get(&column.id).and_then(|c| c.metrics.get(&head.name)) else { continue };
-        match proof_line(value, &column.label, head) {
-            Some(line) => {
-                lines.insert(i, line);
+        match (value.delta, better(value, head)) {
+            (None, _) => missing.push(column.label.clone()),
+            (Some(_), None) => {
+                let p = value.p_holm.map_or_else(String::new, |p| format!(" ({})", sentence(&format::p_value(p))));
+                undecided.push(format!("{}{p}", column.label));
             }
-            None => missing.push(column.label.clone()),
+            (Some(delta), Some(up)) => lines.push(proved(value, delta, up, &column.label, head)),
         }
     }
-    let mut lines: Vec<ProofLine> = lines.into_values().collect();
+    if !undecided.is_empty() {
+        lines.push(plain("undecided", format!(" at {}", undecided.join(" and "))));
+    }
     if !missing.is_empty() {
         let place = if lines.is_empty() { String::new() } else { format!(" at {}", missing.join(" and ")) };
-        lines.push(ProofLine { strong: false, verb: "no step yet".to_owned(), rest: place });
+        lines.push(plain("no step yet", place));
     }
     Proof { term, lines }
 }
 
-fn proof_line(value: &Value, column: &str, head: &MetricHead) -> Option<ProofLine> {
-    let delta = format::delta(&head.name, value.delta?);
-    let p = value.p_holm.map_or_else(String::new, |p| format!(", p {}", p_words(p)));
+fn proved(value: &Value, delta: f64, up: bool, column: &str, head: &MetricHead) -> ProofLine {
     let models = value.test == Some("mcnemar");
-    let (strong, verb) = match better(value, head) {
-        Some(true) if models => (false, "a better model"),
-        Some(false) if models => (false, "a worse model"),
-        Some(true) => (true, "helps"),
-        Some(false) => (true, "hurts"),
-        None => (false, "undecided"),
+    let verb = match (up, models) {
+        (true, true) => "a better model",
+        (false, true) => "a worse model",
+        (true, false) => "helps",
+        (false, false) => "hurts",
     };
     let paper = match (value.verdict, value.paper_delta) {
         (Some("same sign"), _) => ", as the paper says".to_owned(),
         (Some("opposite sign"), Some(theirs)) => format!(", against the paper's {}", format::delta(&head.name, theirs)),
-        (Some("reproduced"), _) => "; the value is the paper's".to_owned(),
-        (Some("off"), _) => "; the value is not the paper's".to_owned(),
         _ => String::new(),
     };
-    Some(ProofLine { strong, verb: format!("{verb} at {column}"), rest: format!(": {delta}{p}{paper}") })
+    let p = value.p_holm.map_or_else(String::new, |p| format!(", {}", sentence(&format::p_value(p))));
+    ProofLine { strong: !models, verb: format!("{verb} at {column}"), rest: format!(": {}{p}{paper}", format::delta(&head.name, delta)) }
+}
+
+/// A short formula that a line does not break: `p = 0.03`.
+fn sentence(formula: &str) -> String {
+    formula.replace(' ', "\u{a0}")
 }
 
 fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {
     let table = &view.table;
-    let drawn = |column: &str| {
-        let cells = table.rows.iter().filter_map(|r| r.cells.get(column));
-        let runs: Vec<_> = cells.flat_map(|c| &c.runs).filter_map(|key| view.results.get(key)).collect();
-        let has = |r: &&&rungs_spec::result::RunResult| r.evaluations.iter().any(|e| e.metrics.contains_key(&head.name));
-        let with: Vec<_> = runs.iter().filter(has).collect();
-        let points: usize = with.iter().map(|r| r.evaluations.iter().filter(|e| e.metrics.contains_key(&head.name)).count()).sum();
-        (with.len(), points)
+    let drawn = |column: &str| -> usize {
+        let runs = table.rows.iter().filter_map(|r| r.cells.get(column)).flat_map(|c| &c.runs);
+        let evaluations = runs.filter_map(|key| view.results.get(key)).flat_map(|r| &r.evaluations);
+        evaluations.filter(|e| e.metrics.contains_key(&head.name)).count()
     };
-    let with_curves: Vec<_> = table.columns.iter().filter(|c| drawn(&c.id).1 > 0).collect();
+    let with_curves: Vec<_> = table.columns.iter().filter(|c| drawn(&c.id) > 0).collect();
     let asked = choices.column.as_deref().and_then(|id| with_curves.iter().find(|c| c.id == id));
     let column = asked.or(with_curves.last())?;
-    let (runs, points) = drawn(&column.id);
+    let points = drawn(&column.id);
     let mut query = format!("experiment={}&column={}&metric={}", escape(&table.experiment), escape(&column.id), escape(&head.name));
     if let Some(profile) = &table.profile {
         query.push_str(&format!("&profile={}", escape(profile)));
@@ -519,9 +514,8 @@ fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {
     let seeds = if table.seeds > 1 { format!(" · mean of {} seeds", table.seeds) } else { String::new() };
     let title = format!("{} by epoch, {}{seeds}", head.title, column.label);
     Some(Curves {
-        chart: ChartLink::new("table", &query, format!("{title}: one curve per row"), (760, 340)),
+        chart: ChartLink::new("table", &query, format!("{title}: one curve per row"), (740, 340), false),
         title,
-        caption: format!("{}, {}", plural(runs, "run"), plural(points, "point")),
         columns: if with_curves.len() < 2 {
             Vec::new()
         } else {
