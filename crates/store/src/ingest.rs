@@ -13,10 +13,11 @@ use rungs_spec::RunKey;
 use rungs_spec::protocol::{Event, EventKind, FailureClass};
 use sqlx::SqliteConnection;
 
-use crate::chunk::{self, Stretch};
+use crate::blocks::store_points;
+use crate::chunk::Stretch;
 use crate::connect::Store;
+use crate::decisions::{class_word, run_id};
 use crate::error::StoreError;
-use crate::queue::{class_word, run_id};
 use crate::time::{count, int, parse_ms};
 
 /// Weight of the newest measurement in the smoothed images per second.
@@ -159,7 +160,7 @@ pub(crate) async fn ingest(
         one(tx, &mut it, &mut series, event, ms).await?;
     }
     for (metric, points) in series {
-        store_points(tx, &it, metric, points).await?;
+        store_points(tx, it.run_id, it.attempt, metric, points).await?;
     }
     let next = int(it.rate.next_step);
     // Numbered throughout: sqlx miscounts a plain ? that stands behind a numbered one.
@@ -353,122 +354,8 @@ async fn one<'e>(
     Ok(())
 }
 
-/// Points of one metric: the open block is refilled, further blocks follow.
-async fn store_points(
-    tx: &mut SqliteConnection,
-    it: &Attempt<'_>,
-    metric: &str,
-    mut points: Stretch,
-) -> Result<(), StoreError> {
-    let metric_id = match sqlx::query_scalar!("SELECT id FROM metrics WHERE name = ?", metric)
-        .fetch_optional(&mut *tx)
-        .await?
-    {
-        Some(id) => id,
-        None => {
-            sqlx::query_scalar!("INSERT INTO metrics (name) VALUES (?) RETURNING id", metric)
-                .fetch_one(&mut *tx)
-                .await?
-        }
-    };
-    let full = chunk::POINTS as i64;
-    let tail = sqlx::query!(
-        r#"SELECT id AS "id!", step1, n, CASE WHEN n < ? THEN block END AS "block?: Vec<u8>"
-           FROM chunks WHERE run_id = ? AND metric_id = ? AND attempt = ? ORDER BY step0 DESC LIMIT 1"#,
-        full,
-        it.run_id,
-        metric_id,
-        it.attempt
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let mut open = None;
-    if let Some(tail) = tail {
-        points.drop_before(count(tail.step1) + 1);
-        if points.values.is_empty() {
-            return Ok(());
-        }
-        if let Some(block) = tail.block {
-            let mut stretch = decode(&block, tail.n)?;
-            stretch.append(&points);
-            points = stretch;
-            open = Some(tail.id);
-        }
-    }
-    while !points.values.is_empty() {
-        let block = points.split_front(chunk::POINTS);
-        store_block(tx, it, metric_id, open.take(), &block).await?;
-    }
-    Ok(())
-}
-
-async fn store_block(
-    tx: &mut SqliteConnection,
-    it: &Attempt<'_>,
-    metric_id: i64,
-    open: Option<i64>,
-    points: &Stretch,
-) -> Result<(), StoreError> {
-    let block = points
-        .encode()
-        .map_err(|e| StoreError::damaged(e.to_string()))?;
-    let finite = || points.values.iter().copied().filter(|v| v.is_finite());
-    let (min, max) = (finite().reduce(f64::min), finite().reduce(f64::max));
-    let (first, last) = (
-        points.values.first().filter(|v| !v.is_nan()),
-        points.values.last().filter(|v| !v.is_nan()),
-    );
-    let (step0, step1) = (
-        int(points.segments.first().map_or(0, |s| s.step0)),
-        int(points.end().saturating_sub(1)),
-    );
-    let n = points.values.len() as i64;
-    match open {
-        Some(id) => {
-            sqlx::query!(
-                "UPDATE chunks SET step1 = ?, n = ?, min = ?, max = ?, last = ?, block = ? WHERE id = ?",
-                step1,
-                n,
-                min,
-                max,
-                last,
-                block,
-                id
-            )
-            .execute(&mut *tx)
-            .await?;
-        }
-        None => {
-            sqlx::query!(
-                "INSERT INTO chunks (run_id, metric_id, attempt, step0, step1, n, min, max, first, last, block)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                it.run_id,
-                metric_id,
-                it.attempt,
-                step0,
-                step1,
-                n,
-                min,
-                max,
-                first,
-                last,
-                block
-            )
-            .execute(&mut *tx)
-            .await?;
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn decode(block: &[u8], n: i64) -> Result<Stretch, StoreError> {
-    let n = usize::try_from(n)
-        .map_err(|_| StoreError::damaged("a block of metric values has a negative length"))?;
-    Stretch::decode(block, n).map_err(|e| StoreError::damaged(e.to_string()))
-}
-
 /// A bitset of an event; [`crate::events`] has checked it.
-pub(crate) fn bits(text: Option<&str>) -> Result<Vec<u8>, StoreError> {
+fn bits(text: Option<&str>) -> Result<Vec<u8>, StoreError> {
     let Some(text) = text else {
         return Ok(Vec::new());
     };

@@ -3,6 +3,7 @@
 //! | question | module |
 //! |---|---|
 //! | how is the database opened, by one writer and many readers? | [`connect`] |
+//! | what was decided and registered? | [`decisions`] |
 //! | what runs next, and what became of it? | [`queue`] |
 //! | how do events get in? | [`ingest`], and [`events`] reads them from attempt files |
 //! | how are metric series stored? | [`chunk`] |
@@ -17,9 +18,11 @@
 //! "volatile" in migrations/.
 #![warn(missing_docs)]
 
+mod blocks;
 pub mod chunk;
 pub mod connect;
 pub mod dataset;
+pub mod decisions;
 pub mod error;
 pub mod events;
 pub mod filter;

@@ -6,9 +6,9 @@ use rungs_spec::result::{Progress, RunState};
 use sqlx::{Row, SqliteConnection};
 
 use crate::connect::Store;
+use crate::decisions::class_of;
 use crate::error::StoreError;
 use crate::filter::{self, RunFilter};
-use crate::queue::class_of;
 use crate::time::{count, seed, small};
 
 /// A run in a list.

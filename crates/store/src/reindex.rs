@@ -11,7 +11,7 @@ use rungs_spec::protocol::RunFile;
 
 use crate::connect::Store;
 use crate::error::StoreError;
-use crate::{events, journal, queue};
+use crate::{decisions, events, journal};
 
 /// What a reindex found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,13 +75,13 @@ async fn fill(home: &Home, store: &Store) -> Result<Reindexed, StoreError> {
     let runs = run_directories(home, &mut found)?;
     let mut tx = store.begin().await?;
     for (file, _) in &runs {
-        queue::register(&mut tx, file, &[])
+        decisions::register(&mut tx, file, &[])
             .await
             .map_err(store.here())?;
     }
     let (decisions, bad) = journal::read_from(&home.journal(), 0)?;
     for entry in &decisions {
-        queue::apply(&mut tx, &entry.line, entry.end_offset)
+        decisions::apply(&mut tx, &entry.line, entry.end_offset)
             .await
             .map_err(store.here())?;
     }

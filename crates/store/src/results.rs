@@ -8,8 +8,8 @@ use rungs_spec::result::{Evaluation, Failure, FinishedRun, Progress, RunResult, 
 use sqlx::SqliteConnection;
 
 use crate::connect::Store;
+use crate::decisions::class_of;
 use crate::error::StoreError;
-use crate::queue::class_of;
 use crate::series::cutoffs;
 use crate::time::{count, seed, small};
 

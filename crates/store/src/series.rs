@@ -6,9 +6,9 @@ use rungs_spec::RunKey;
 use rungs_spec::result::Point;
 use sqlx::SqliteConnection;
 
+use crate::blocks::decode;
 use crate::connect::Store;
 use crate::error::StoreError;
-use crate::ingest::decode;
 use crate::time::{count, small};
 
 impl Store {

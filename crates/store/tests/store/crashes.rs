@@ -95,15 +95,15 @@ fn live(plan: &Plan, attempt: u32, second: &mut u32, checkpoints: &[u64]) -> Att
             .collect();
         lines.push(loss(step, step / EPOCH, &values));
         step += len;
-        if step % EPOCH == 0 || i % 5 == 4 {
+        if step.is_multiple_of(EPOCH) || i % 5 == 4 {
             let checkpoint = EventKind::Checkpoint {
                 epoch: step / EPOCH,
                 step,
                 file: format!("checkpoints/{attempt}-last.safetensors"),
                 blake3: "cd".repeat(32),
             };
-            let evaluated =
-                (step % EPOCH == 0).then(|| evaluation(step / EPOCH, step, f64::from(attempt)));
+            let evaluated = (step.is_multiple_of(EPOCH))
+                .then(|| evaluation(step / EPOCH, step, f64::from(attempt)));
             if plan.checkpoint_first {
                 lines.push(checkpoint);
                 lines.extend(evaluated);
@@ -163,8 +163,11 @@ fn live(plan: &Plan, attempt: u32, second: &mut u32, checkpoints: &[u64]) -> Att
     left
 }
 
+/// By step: the attempt that owns it and the bits of its value.
+type Points = BTreeMap<u64, (u32, u64)>;
+
 /// The rule, spelled out point by point: the newest attempt that began at or before a step owns it.
-fn expected(attempts: &[Attempt]) -> (BTreeMap<u64, (u32, u64)>, BTreeSet<(u64, u32)>) {
+fn expected(attempts: &[Attempt]) -> (Points, BTreeSet<(u64, u32)>) {
     let later = |i: usize| attempts[i + 1..].iter().filter_map(|a| a.step0);
     let mut points = BTreeMap::new();
     let mut evaluations: BTreeMap<u64, u32> = BTreeMap::new();
