@@ -118,7 +118,7 @@ pub fn cell(
 ) -> Result<Settlement, SpecError> {
     let place = |e: String| {
         SpecError::new(format!("row \"{}\", column \"{}\": {e}", row.id, column.id))
-            .in_file(&experiment.name)
+            .in_file(&experiment.file)
     };
     let none = Profile::default();
     let (p, p_name) = match profile {

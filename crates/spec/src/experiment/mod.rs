@@ -13,6 +13,8 @@ use toml::Table as Toml;
 pub struct Experiment {
     /// File stem: `table4`.
     pub name: String,
+    /// What errors call the file: its path, or `built-in table4`.
+    pub file: String,
     /// BLAKE3 of the text, hex: names HOME/experiments/HASH.toml.
     pub hash: String,
     /// The text itself.

@@ -16,7 +16,7 @@ type Entry<'i> = Spanned<DeValue<'i>>;
 impl Experiment {
     /// Parses and checks a file. `name` is its stem, `file` what errors call it.
     pub fn parse(name: &str, file: &str, text: &str) -> Result<Experiment, SpecError> {
-        let reader = Reader { text, name };
+        let reader = Reader { text, name, file };
         reader.experiment().map_err(|e| e.in_file(file))
     }
 }
@@ -24,6 +24,7 @@ impl Experiment {
 struct Reader<'i> {
     text: &'i str,
     name: &'i str,
+    file: &'i str,
 }
 
 /// A table whose keys are taken one by one; what is left over is unknown.
@@ -149,6 +150,7 @@ impl<'i> Reader<'i> {
         }
         let experiment = Experiment {
             name: self.name.to_owned(),
+            file: self.file.to_owned(),
             hash: blake3::hash(self.text.as_bytes()).to_hex().to_string(),
             text: self.text.to_owned(),
             title,

@@ -52,7 +52,8 @@ pub fn build(
             let settled = settle::cell(&experiment, profile.as_deref(), row, column, &options.set)?;
             let mut runs = Vec::new();
             for seed in 1..=seeds {
-                runs.push(builder.run(&settled.recipe, seed, profile.as_deref())?);
+                let run = builder.run(&settled.recipe, seed, profile.as_deref());
+                runs.push(run.map_err(|e| placed(e, &experiment, &settled))?);
             }
             let emulated =
                 arithmetic(settled.recipe.precision, world.device()) == Arithmetic::CpuEmulatedHalf;
@@ -73,6 +74,35 @@ pub fn build(
         cells,
         runs,
     })
+}
+
+/// Gives a refusal of the world (an unknown dataset, a missing file) the place of the word that it
+/// quotes: in the file, or in `--set`.
+fn placed(error: SpecError, experiment: &Experiment, settled: &Settlement) -> SpecError {
+    if error.file.is_some() {
+        return error;
+    }
+    let quoted = settled.keys.iter().find(|k| {
+        let word = k.value.trim_matches('"');
+        k.from != "default" && word.len() > 2 && error.message.contains(word)
+    });
+    let Some(key) = quoted else {
+        return error.in_file(&experiment.file);
+    };
+    if key.from == "--set" {
+        return error.in_file("--set");
+    }
+    let word = key.value.trim_matches('"');
+    let forms = [format!("\"{word}\""), format!("'{word}'")];
+    match forms
+        .iter()
+        .find_map(|form| experiment.text.find(form.as_str()))
+    {
+        Some(offset) => error
+            .at_offset(&experiment.text, offset)
+            .in_file(&experiment.file),
+        None => error.in_file(&experiment.file),
+    }
 }
 
 /// The story of one cell's recipe: `plan --explain ROW/COLUMN`.

@@ -101,3 +101,22 @@ fn options_that_name_nothing_are_refused_with_the_nearest_name() {
         "{value}"
     );
 }
+
+#[test]
+fn an_unknown_dataset_is_refused_where_it_stands() {
+    let text = DESIGN.replace("fashion-mnist", "fashion-mnits");
+    let error = plan(&text, &Options::default()).expect_err("unknown dataset");
+    assert_eq!(error.at, Some((32, 11)), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("t.toml:32:11: unknown dataset"),
+        "{error}"
+    );
+    let set = Options {
+        set: vec!["dataset=nowhere".into()],
+        ..Options::default()
+    };
+    let error = plan(DESIGN, &set).expect_err("unknown dataset").to_string();
+    assert!(error.starts_with("--set: "), "{error}");
+}
