@@ -107,6 +107,13 @@ pub const METRICS: &[Metric] = &[
         Direction::None,
     ),
     m(
+        "system/skipped_steps",
+        "Steps skipped by overflow",
+        "",
+        0,
+        Direction::None,
+    ),
+    m(
         "system/rss_bytes",
         "Resident memory",
         "bytes",
