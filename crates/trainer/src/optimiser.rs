@@ -2,7 +2,7 @@
 //! ball, L2 coupled. Equal to PyTorch's SGD with dampening 0 and to MXNet's `nag`.
 
 use rungs_spec::recipe::Decay;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::parameters::Parameters;
 
@@ -37,7 +37,7 @@ impl Optimiser {
     /// At rest.
     pub fn new(parameters: &Parameters, settings: Settings) -> Optimiser {
         let momentum = parameters.master.zeros_like();
-        let skipped = Tensor::zeros([], (tch::Kind::Int64, momentum.device()));
+        let skipped = Tensor::zeros([], (Kind::Int64, momentum.device()));
         Optimiser {
             momentum,
             skipped,
@@ -58,13 +58,19 @@ impl Optimiser {
             skip_overflow,
         } = self.settings;
         let _guard = tch::no_grad_guard();
-        let before = skip_overflow.then(|| {
-            (
-                self.momentum.copy(),
-                parameters.master.copy(),
-                finite(&gradient),
-            )
-        });
+        let mut before = None;
+        if skip_overflow {
+            let finite = finite(&gradient);
+            if finite.device() == Device::Cpu {
+                // Nothing to wait for: reading the value costs less than keeping copies.
+                if finite.int64_value(&[]) == 0 {
+                    let _ = self.skipped.g_add_scalar_(1);
+                    return;
+                }
+            } else {
+                before = Some((self.momentum.copy(), parameters.master.copy(), finite));
+            }
+        }
         if let Some(limit) = clip {
             let _ = gradient.clamp_(-limit, limit);
         }
@@ -99,15 +105,14 @@ impl Optimiser {
     }
 }
 
+/// Whether all elements are: their sum is not, as soon as one of them is not. One pass.
 fn finite(gradient: &Tensor) -> Tensor {
-    gradient.isfinite().all()
+    gradient.sum(None).isfinite()
 }
 
 #[cfg(test)]
 mod tests {
     use rungs_spec::model::{Conv, Layer, Model};
-    use tch::{Device, Kind};
-
     use super::*;
     use crate::network::Network;
     use crate::parameters::Arithmetic;

@@ -145,22 +145,29 @@ impl Parameters {
                 _ => gradient.reshape([-1]),
             }
         };
-        if !self.arithmetic.is_half() {
-            return Tensor::cat(&self.order.iter().map(flat).collect::<Vec<_>>(), 0);
+        let all = |part: &[usize]| Tensor::cat(&part.iter().map(flat).collect::<Vec<_>>(), 0);
+        match self.arithmetic {
+            Arithmetic::Plain(_) => all(&self.order),
+            Arithmetic::EmulatedHalf => {
+                let mut gradient = all(&self.order);
+                let mut halved = gradient.narrow(0, 0, self.halved);
+                let rounded = halved.to_kind(Kind::Half);
+                halved.copy_(&rounded);
+                gradient.g_mul_scalar_(1.0 / scale)
+            }
+            Arithmetic::Half => {
+                let (halved, exact) = self.order.split_at(self.halved_parameters());
+                let mut parts = vec![all(halved).to_kind(Kind::Float)];
+                if !exact.is_empty() {
+                    parts.push(all(exact));
+                }
+                Tensor::cat(&parts, 0).g_mul_scalar_(1.0 / scale)
+            }
         }
-        let (halved, exact): (Vec<&usize>, Vec<&usize>) = self
-            .order
-            .iter()
-            .partition(|i| self.starts[**i] < self.halved);
-        let parts = |indices: Vec<&usize>| indices.into_iter().map(flat).collect::<Vec<_>>();
-        let halved = Tensor::cat(&parts(halved), 0)
-            .to_kind(Kind::Half)
-            .to_kind(Kind::Float);
-        let exact = parts(exact);
-        let mut all = vec![halved];
-        if !exact.is_empty() {
-            all.push(Tensor::cat(&exact, 0).to_kind(Kind::Float));
-        }
-        Tensor::cat(&all, 0) / scale
+    }
+
+    /// How many of `order` are kept in half.
+    fn halved_parameters(&self) -> usize {
+        self.order.partition_point(|i| self.starts[*i] < self.halved)
     }
 }
