@@ -37,9 +37,8 @@ impl FashionMnist {
     pub fn open(dir: Option<&Path>, split: Split) -> Result<Self, DataError> {
         let dir = match dir {
             Some(dir) => dir.to_owned(),
-            None => {
-                locate::locate(NAME).ok_or_else(|| missing("its directory", &locate::places()))?
-            }
+            None => locate::locate(NAME)
+                .ok_or_else(|| missing("its directory", &locate::places(NAME)))?,
         };
         let part = match split {
             Split::Train => "train",

@@ -1,21 +1,24 @@
-//! Where datasets lie when nobody says: `$RUNGS_DATA`, or `.data` in the current directory or one
-//! above it.
+//! Where datasets lie when nobody says: the places that [`rungs_spec::dataset::places`] lists.
 
 use std::path::PathBuf;
 
+use rungs_spec::dataset::{self, Surroundings};
+
 /// The directory of a dataset, if it is in one of the usual places.
 pub fn locate(name: &str) -> Option<PathBuf> {
-    places()
-        .into_iter()
-        .map(|place| place.join(name))
-        .find(|dir| dir.is_dir())
+    places(name).into_iter().find(|dir| dir.is_dir())
 }
 
 /// The usual places, first the one that counts most.
-pub(crate) fn places() -> Vec<PathBuf> {
-    if let Some(dir) = std::env::var_os("RUNGS_DATA").filter(|dir| !dir.is_empty()) {
-        return vec![PathBuf::from(dir)];
-    }
-    let here = std::env::current_dir().unwrap_or_default();
-    here.ancestors().map(|dir| dir.join(".data")).collect()
+pub(crate) fn places(name: &str) -> Vec<PathBuf> {
+    let (here, program) = (
+        std::env::current_dir().unwrap_or_default(),
+        std::env::current_exe().ok(),
+    );
+    let around = Surroundings {
+        variable: &|v| std::env::var_os(v),
+        here: &here,
+        program: program.as_deref(),
+    };
+    dataset::places(name, &around)
 }

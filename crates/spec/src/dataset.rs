@@ -1,5 +1,9 @@
 //! The one catalogue of datasets: what planning needs to know without the data.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
 /// A dataset that Rungs knows by name.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dataset {
@@ -53,4 +57,81 @@ pub const DATASETS: &[Dataset] = &[
 /// The dataset of that name.
 pub fn find(name: &str) -> Option<&'static Dataset> {
     DATASETS.iter().find(|d| d.name == name)
+}
+
+/// What decides where datasets lie when nobody says: the environment, read by the caller.
+pub struct Surroundings<'a> {
+    /// Reads an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Current directory.
+    pub here: &'a Path,
+    /// The running program.
+    pub program: Option<&'a Path>,
+}
+
+/// Where Debian's package `dataset-fashion-mnist` puts its files.
+const DEBIAN_FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
+
+/// Where a dataset may lie without being registered, first match wins: the user's choice
+/// (`RUNGS_DATA/NAME`), then the work tree (`.data/NAME` here and above the program), then an
+/// installation (`share/rungs/NAME` beside `bin`), the user's data, the system.
+pub fn places(name: &str, around: &Surroundings<'_>) -> Vec<PathBuf> {
+    let set = |v: &str| {
+        (around.variable)(v)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let mut places = Vec::new();
+    places.extend(set("RUNGS_DATA"));
+    places.push(around.here.join(".data"));
+    if let Some(program) = around.program {
+        // target/release/runner -> the work tree; a test's program lies one deeper.
+        places.extend(program.ancestors().skip(1).take(5).map(|d| d.join(".data")));
+        places.extend(
+            program
+                .parent()
+                .and_then(Path::parent)
+                .map(|d| d.join("share/rungs")),
+        );
+    }
+    let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|h| h.join(".local/share")));
+    places.extend(data.map(|d| d.join("rungs")));
+    let mut places: Vec<PathBuf> = places.into_iter().map(|d| d.join(name)).collect();
+    if name == "fashion-mnist" {
+        places.push(DEBIAN_FASHION_MNIST.into());
+    }
+    let mut seen = BTreeSet::new();
+    places.retain(|p| seen.insert(p.clone()));
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_choice_comes_before_the_work_tree_and_the_installation() {
+        let variable = |v: &str| match v {
+            "RUNGS_DATA" => Some("/mine".into()),
+            "HOME" => Some("/home/me".into()),
+            _ => None,
+        };
+        let around = Surroundings {
+            variable: &variable,
+            here: Path::new("/tree"),
+            program: Some(Path::new("/opt/bin/runner")),
+        };
+        let places = places("fashion-mnist", &around);
+        let wanted = [
+            "/mine/fashion-mnist",
+            "/tree/.data/fashion-mnist",
+            "/opt/bin/.data/fashion-mnist",
+            "/opt/.data/fashion-mnist",
+            "/.data/fashion-mnist",
+            "/opt/share/rungs/fashion-mnist",
+            "/home/me/.local/share/rungs/fashion-mnist",
+            DEBIAN_FASHION_MNIST,
+        ];
+        assert_eq!(places, wanted.map(PathBuf::from));
+    }
 }

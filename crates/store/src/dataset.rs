@@ -10,9 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 
-/// Where Debian's package `dataset-fashion-mnist` puts its files.
-const DEBIAN_FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
-
 /// One `[NAME]` of datasets.toml.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,43 +109,18 @@ fn missing(name: &str, registered: &BTreeMap<String, Registered>, places: &[Path
     )
 }
 
-/// Where a dataset may lie without being registered, first match wins: the user's choice, then the
-/// work tree, then an installation, then the system.
+/// Where a dataset may lie without being registered: [`dataset::places`].
 fn places(name: &str) -> Vec<PathBuf> {
-    let set = |variable: &str| {
-        std::env::var_os(variable)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
-    let mut places = Vec::new();
-    places.extend(set("RUNGS_DATA").map(|d| d.join(name)));
-    let here = std::env::current_dir().unwrap_or_default();
-    places.push(here.join(".data").join(name));
-    if let Ok(exe) = std::env::current_exe() {
-        // target/release/runner -> the work tree; a test binary lies one deeper.
-        places.extend(
-            exe.ancestors()
-                .skip(1)
-                .take(5)
-                .map(|d| d.join(".data").join(name)),
-        );
-        places.extend(
-            exe.parent()
-                .and_then(Path::parent)
-                .map(|d| d.join("share/rungs").join(name)),
-        );
-    }
-    places.extend(
-        set("XDG_DATA_HOME")
-            .or_else(|| set("HOME").map(|h| h.join(".local/share")))
-            .map(|d| d.join("rungs").join(name)),
+    let (here, program) = (
+        std::env::current_dir().unwrap_or_default(),
+        std::env::current_exe().ok(),
     );
-    if name == "fashion-mnist" {
-        places.push(DEBIAN_FASHION_MNIST.into());
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    places.retain(|p| seen.insert(p.clone()));
-    places
+    let around = dataset::Surroundings {
+        variable: &|v| std::env::var_os(v),
+        here: &here,
+        program: program.as_deref(),
+    };
+    dataset::places(name, &around)
 }
 
 #[cfg(test)]
