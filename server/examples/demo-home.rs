@@ -13,8 +13,15 @@ use support::Fate;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let dir = std::env::args_os().nth(1).map(PathBuf::from).ok_or_else(|| anyhow::anyhow!("name a directory for the home"))?;
-    anyhow::ensure!(!dir.exists(), "{} is there already; name a new directory", dir.display());
+    let dir = std::env::args_os()
+        .nth(1)
+        .map(PathBuf::from)
+        .ok_or_else(|| anyhow::anyhow!("name a directory for the home"))?;
+    anyhow::ensure!(
+        !dir.exists(),
+        "{} is there already; name a new directory",
+        dir.display()
+    );
     let home = Home(dir);
     std::fs::create_dir_all(home.dir())?;
     let quick = support::plan(&home, "quick", 1);
@@ -33,11 +40,28 @@ async fn main() -> anyhow::Result<()> {
         eprintln!("{problem}");
     }
     let store = Store::open_writer(&db).await?;
-    let running = &quick.cell("no-bias-decay", "bs1024").ok_or_else(|| anyhow::anyhow!("table4 has that cell"))?.runs[0];
+    let running = &quick
+        .cell("no-bias-decay", "bs1024")
+        .ok_or_else(|| anyhow::anyhow!("table4 has that cell"))?
+        .runs[0];
     store.adopt(running, 1, std::process::id(), "cpu-0").await?;
-    let slot = |name: &str, run| SlotRow { slot: name.to_owned(), device: "cpu".to_owned(), threads: 1, run, attempt: Some(1), updated_at_ms: 0 };
-    store.set_slots(&[slot("cpu-0", Some(running.clone())), slot("cpu-1", None)]).await?;
+    let slot = |name: &str, run| SlotRow {
+        slot: name.to_owned(),
+        device: "cpu".to_owned(),
+        threads: 1,
+        run,
+        attempt: Some(1),
+        updated_at_ms: 0,
+    };
+    store
+        .set_slots(&[slot("cpu-0", Some(running.clone())), slot("cpu-1", None)])
+        .await?;
     store.close().await;
-    eprintln!("{} runs, {} events; look at it with: server --home {}", found.runs, found.events, home.dir().display());
+    eprintln!(
+        "{} runs, {} events; look at it with: server --home {}",
+        found.runs,
+        found.events,
+        home.dir().display()
+    );
     Ok(())
 }

@@ -20,7 +20,9 @@ use crate::state::Dashboard;
 /// `GET /healthz`: the process answers, and the database opens where there is one.
 pub async fn health(State(dashboard): State<Dashboard>) -> Result<Json<Value>, Failure> {
     let database = dashboard.store().await?.is_some();
-    Ok(Json(json!({"status": "ok", "database": database, "scheduler": dashboard.scheduler_is_here()})))
+    Ok(Json(
+        json!({"status": "ok", "database": database, "scheduler": dashboard.scheduler_is_here()}),
+    ))
 }
 
 /// `GET /api/v1/experiments`
@@ -52,7 +54,9 @@ pub async fn table(
     Path(name): Path<String>,
     Query(choices): Query<Choices>,
 ) -> Result<Response, Failure> {
-    let view = dashboard.view(&name, choices.profile.as_deref(), choices.select()?).await?;
+    let view = dashboard
+        .view(&name, choices.profile.as_deref(), choices.select()?)
+        .await?;
     export::response(&view, Format::Json)
 }
 
@@ -94,7 +98,11 @@ impl<'a> From<&'a RunRow> for RunView<'a> {
             attempts: row.attempts,
             progress: row.progress,
             message: row.message.as_deref(),
-            waits_for: row.waits_for.iter().map(rungs_spec::RunKey::as_str).collect(),
+            waits_for: row
+                .waits_for
+                .iter()
+                .map(rungs_spec::RunKey::as_str)
+                .collect(),
             slot: row.slot.as_deref(),
             queued_at_ms: row.queued_at_ms,
             started_at_ms: row.started_at_ms,
@@ -104,26 +112,61 @@ impl<'a> From<&'a RunRow> for RunView<'a> {
 }
 
 /// `GET /api/v1/runs?state=`
-pub async fn runs(State(dashboard): State<Dashboard>, Query(query): Query<RunsQuery>) -> Result<Json<Value>, Failure> {
+pub async fn runs(
+    State(dashboard): State<Dashboard>,
+    Query(query): Query<RunsQuery>,
+) -> Result<Json<Value>, Failure> {
     let states = match query.state.as_deref().filter(|s| !s.is_empty()) {
         None => Vec::new(),
         Some(word) => vec![RunState::from_word(word).ok_or_else(|| {
-            Failure::bad_request("bad_state", format!("There is no state {word:?}; {}", rungs_spec::error::nearest(word, ["new", "blocked", "queued", "running", "done", "failed", "cancelled"])))
+            Failure::bad_request(
+                "bad_state",
+                format!(
+                    "There is no state {word:?}; {}",
+                    rungs_spec::error::nearest(
+                        word,
+                        [
+                            "new",
+                            "blocked",
+                            "queued",
+                            "running",
+                            "done",
+                            "failed",
+                            "cancelled"
+                        ]
+                    )
+                ),
+            )
         })?],
     };
     let rows = match dashboard.store().await? {
-        Some(store) => store.runs(&RunFilter { states, ..RunFilter::default() }).await?,
+        Some(store) => {
+            store
+                .runs(&RunFilter {
+                    states,
+                    ..RunFilter::default()
+                })
+                .await?
+        }
         None => Vec::new(),
     };
-    Ok(Json(json!({ "runs": rows.iter().map(RunView::from).collect::<Vec<_>>() })))
+    Ok(Json(
+        json!({ "runs": rows.iter().map(RunView::from).collect::<Vec<_>>() }),
+    ))
 }
 
 /// `GET /api/v1/runs/{run}`: RUN is a key or an unambiguous prefix.
-pub async fn run(State(dashboard): State<Dashboard>, Path(prefix): Path<String>) -> Result<Json<Value>, Failure> {
+pub async fn run(
+    State(dashboard): State<Dashboard>,
+    Path(prefix): Path<String>,
+) -> Result<Json<Value>, Failure> {
     let store = dashboard.some_store().await?;
     let key = store.find_run(&prefix).await?;
     let file = store.run_file(&key).await?;
-    let result = store.results(std::slice::from_ref(&key)).await?.remove(&key);
+    let result = store
+        .results(std::slice::from_ref(&key))
+        .await?
+        .remove(&key);
     let cells = store.cells_of(&key).await?;
     let evaluations: Vec<Value> = result
         .iter()
@@ -168,10 +211,16 @@ pub async fn series(
 ) -> Result<Response, Failure> {
     let store = dashboard.some_store().await?;
     let key = store.find_run(&prefix).await?;
-    let result = store.results(std::slice::from_ref(&key)).await?.remove(&key);
+    let result = store
+        .results(std::slice::from_ref(&key))
+        .await?
+        .remove(&key);
     if metric::find(&name).is_none() && !store.metrics_of(&key).await?.contains(&name) {
         let near = rungs_spec::error::nearest(&name, metric::METRICS.iter().map(|m| m.name));
-        return Err(Failure::not_found("no_such_metric", format!("There is no metric {name:?}; {near}")));
+        return Err(Failure::not_found(
+            "no_such_metric",
+            format!("There is no metric {name:?}; {near}"),
+        ));
     }
     let points = match result {
         Some(result) if !query.superseded => crate::charts::series(&store, &result, &name).await?,
@@ -182,12 +231,23 @@ pub async fn series(
 
 /// What no route matches.
 pub async fn nowhere(uri: axum::http::Uri) -> Failure {
-    Failure::not_found("no_such_page", format!("There is nothing at {}.", uri.path()))
+    Failure::not_found(
+        "no_such_page",
+        format!("There is nothing at {}.", uri.path()),
+    )
 }
 
 /// An answer that took a panic to make.
 pub fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
-    let what = cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    let what = cause
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| cause.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
     let error = std::io::Error::other(what.to_owned());
-    Failure::internal(format!("This is a bug of the dashboard: {}.", chain(&error))).into_response()
+    Failure::internal(format!(
+        "This is a bug of the dashboard: {}.",
+        chain(&error)
+    ))
+    .into_response()
 }

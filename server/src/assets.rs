@@ -26,13 +26,17 @@ pub fn address(name: &str) -> String {
 
 /// `GET /static/{name}`
 pub async fn get(Path(name): Path<String>) -> Result<Response, Failure> {
-    let file = Static::get(&name).ok_or_else(|| Failure::not_found("no_such_file", format!("There is no file {name:?}.")))?;
+    let file = Static::get(&name)
+        .ok_or_else(|| Failure::not_found("no_such_file", format!("There is no file {name:?}.")))?;
     let kind = match name.rsplit('.').next() {
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
-    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ];
     Ok((headers, file.data.into_owned()).into_response())
 }

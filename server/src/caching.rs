@@ -18,11 +18,17 @@ pub async fn etag(request: Request, next: Next) -> Response {
     let (mut parts, body) = response.into_parts();
     let bytes = match to_bytes(body, usize::MAX).await {
         Ok(bytes) => bytes,
-        Err(error) => return Failure::internal(format!("The answer could not be made: {error}.")).into_response(),
+        Err(error) => {
+            return Failure::internal(format!("The answer could not be made: {error}."))
+                .into_response();
+        }
     };
     // Weak: compression changes the bytes but not the content.
     let tag = format!("W/\"{}\"", &blake3::hash(&bytes).to_hex()[..32]);
-    let same = known.as_ref().and_then(|v| v.to_str().ok()).is_some_and(|v| v.split(',').any(|t| t.trim() == tag));
+    let same = known
+        .as_ref()
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.split(',').any(|t| t.trim() == tag));
     if let Ok(value) = HeaderValue::from_str(&tag) {
         parts.headers.insert(header::ETAG, value);
     }

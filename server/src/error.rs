@@ -24,21 +24,37 @@ pub struct Failure {
 impl Failure {
     /// 404.
     pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
-        Failure { status: StatusCode::NOT_FOUND, code, message: message.into() }
+        Failure {
+            status: StatusCode::NOT_FOUND,
+            code,
+            message: message.into(),
+        }
     }
     /// 400.
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
-        Failure { status: StatusCode::BAD_REQUEST, code, message: message.into() }
+        Failure {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            message: message.into(),
+        }
     }
     /// 500: our fault, or the home's.
     pub fn internal(message: impl Into<String>) -> Self {
-        Failure { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal", message: message.into() }
+        Failure {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "internal",
+            message: message.into(),
+        }
     }
 }
 
 impl From<SpecError> for Failure {
     fn from(error: SpecError) -> Self {
-        Failure { status: StatusCode::UNPROCESSABLE_ENTITY, code: "bad_experiment", message: error.to_string() }
+        Failure {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: "bad_experiment",
+            message: error.to_string(),
+        }
     }
 }
 
@@ -73,7 +89,11 @@ impl From<StoreError> for Failure {
             StoreError::Missing { .. } => (StatusCode::NOT_FOUND, "no_database"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "database"),
         };
-        Failure { status, code, message: crate::human::chain(&error) }
+        Failure {
+            status,
+            code,
+            message: crate::human::chain(&error),
+        }
     }
 }
 
@@ -90,7 +110,11 @@ impl IntoResponse for Failure {
         if self.status.is_server_error() {
             tracing::error!(code = self.code, message = self.message, "a request failed");
         }
-        let body = Json(Body { error_code: self.code, message: &self.message }).into_response();
+        let body = Json(Body {
+            error_code: self.code,
+            message: &self.message,
+        })
+        .into_response();
         let mut response = (self.status, body).into_response();
         response.extensions_mut().insert(self);
         response

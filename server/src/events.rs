@@ -14,7 +14,9 @@ use crate::state::Dashboard;
 const EVERY: Duration = Duration::from_millis(500);
 
 /// The stream: the counter at once, then after every change.
-pub async fn get(State(dashboard): State<Dashboard>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub async fn get(
+    State(dashboard): State<Dashboard>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let stream = async_stream(dashboard);
     Sse::new(stream).keep_alive(KeepAlive::default())
 }
@@ -29,7 +31,10 @@ fn async_stream(dashboard: Dashboard) -> impl Stream<Item = Result<Event, Infall
                 }
                 Ok(_) => {}
                 // A database that is being rebuilt is back soon; the page stays as it is meanwhile.
-                Err(failure) => tracing::debug!(message = failure.message, "the change counter could not be read"),
+                Err(failure) => tracing::debug!(
+                    message = failure.message,
+                    "the change counter could not be read"
+                ),
             }
             tokio::time::sleep(EVERY).await;
         }

@@ -18,23 +18,39 @@ const SUFFIXES: [(&str, Format); 5] = [
 
 /// `table4.csv` → `table4`, csv. A name without one of the suffixes is a page.
 pub fn suffix(path: &str) -> Option<(&str, Format)> {
-    SUFFIXES.into_iter().find_map(|(suffix, format)| Some((path.strip_suffix(suffix)?, format)))
+    SUFFIXES
+        .into_iter()
+        .find_map(|(suffix, format)| Some((path.strip_suffix(suffix)?, format)))
 }
 
 /// The download.
 pub fn response(view: &View, format: Format) -> Result<Response, Failure> {
     let table = &view.table;
     let text = export::export(table, format)?;
-    let profile = table.profile.as_deref().map_or(String::new(), |p| format!("-{p}"));
-    let how = if matches!(format, Format::Json | Format::Html) { "inline" } else { "attachment" };
-    let name = format!("{how}; filename=\"{}{profile}.{}\"", table.experiment, format.ending());
+    let profile = table
+        .profile
+        .as_deref()
+        .map_or(String::new(), |p| format!("-{p}"));
+    let how = if matches!(format, Format::Json | Format::Html) {
+        "inline"
+    } else {
+        "attachment"
+    };
+    let name = format!(
+        "{how}; filename=\"{}{profile}.{}\"",
+        table.experiment,
+        format.ending()
+    );
     let mut response = ([(header::CONTENT_TYPE, format.media_type())], text).into_response();
     let headers = response.headers_mut();
     if let Ok(value) = name.parse() {
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
     if matches!(format, Format::Html) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, axum::http::HeaderValue::from_static(DOCUMENT_POLICY));
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            axum::http::HeaderValue::from_static(DOCUMENT_POLICY),
+        );
     }
     Ok(response)
 }
@@ -45,8 +61,14 @@ mod tests {
 
     #[test]
     fn a_suffix_is_a_format_and_the_rest_the_name() {
-        assert!(matches!(suffix("table4.csv"), Some(("table4", Format::Csv))));
-        assert!(matches!(suffix("my.table.html"), Some(("my.table", Format::Html))));
+        assert!(matches!(
+            suffix("table4.csv"),
+            Some(("table4", Format::Csv))
+        ));
+        assert!(matches!(
+            suffix("my.table.html"),
+            Some(("my.table", Format::Html))
+        ));
         assert!(suffix("table4").is_none() && suffix("table4.pdf").is_none());
     }
 }

@@ -33,7 +33,11 @@ pub fn moment(ms: i64) -> String {
 
 /// `1 run`, `3 runs`.
 pub fn plural(n: usize, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{} {one}s", grouped(n as u64)) }
+    if n == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{} {one}s", grouped(n as u64))
+    }
 }
 
 /// Whole percent of a share, for progress bars: 100 only when all is done.
@@ -62,10 +66,22 @@ mod tests {
 
     #[test]
     fn narrow_places() {
-        assert_eq!((rate(950.2), rate(2_113.0), rate(3_400_000.0)), ("950".into(), "2.1k".into(), "3.4M".into()));
-        assert_eq!((bytes(12), bytes(490_000_000), bytes(1_200_000_000)), ("12 B".into(), "490 MB".into(), "1.2 GB".into()));
-        assert_eq!((plural(1, "run"), plural(0, "run"), plural(1200, "run")), ("1 run".into(), "0 runs".into(), "1,200 runs".into()));
+        assert_eq!(
+            (rate(950.2), rate(2_113.0), rate(3_400_000.0)),
+            ("950".into(), "2.1k".into(), "3.4M".into())
+        );
+        assert_eq!(
+            (bytes(12), bytes(490_000_000), bytes(1_200_000_000)),
+            ("12 B".into(), "490 MB".into(), "1.2 GB".into())
+        );
+        assert_eq!(
+            (plural(1, "run"), plural(0, "run"), plural(1200, "run")),
+            ("1 run".into(), "0 runs".into(), "1,200 runs".into())
+        );
         assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!((percent(0.999), percent(1.0), percent(f64::NAN)), (99, 100, 0));
+        assert_eq!(
+            (percent(0.999), percent(1.0), percent(f64::NAN)),
+            (99, 100, 0)
+        );
     }
 }

@@ -65,7 +65,10 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .fallback(api::nowhere)
         .layer(from_fn(caching::etag))
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT));
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::GATEWAY_TIMEOUT,
+            TIMEOUT,
+        ));
     // Outside of the layers above: a stream has no digest and no end.
     let stream = Router::new().route("/api/v1/events", get(events::get));
     Router::new()
@@ -74,7 +77,11 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .route("/static/{name}", get(assets::get))
         .layer(CatchPanicLayer::custom(api::panicked))
         .with_state(dashboard.clone())
-        .merge(Router::new().route("/enter", get(guard::enter)).with_state(guard.clone()))
+        .merge(
+            Router::new()
+                .route("/enter", get(guard::enter))
+                .with_state(guard.clone()),
+        )
         .layer(from_fn_with_state(guard, guard::check))
         .layer(from_fn_with_state(dashboard, pages::error_page))
         .layer(from_fn(guard::seal))

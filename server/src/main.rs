@@ -12,7 +12,12 @@ use rungs_spec::home::Home;
 #[command(name = "server", version)]
 struct Options {
     /// Directory with the runs.
-    #[arg(long, env = "RUNGS_HOME", default_value = "./results", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "RUNGS_HOME",
+        default_value = "./results",
+        value_name = "DIR"
+    )]
     home: PathBuf,
     /// Database, if not in the home.
     #[arg(long, env = "RUNGS_DB", value_name = "FILE")]
@@ -27,8 +32,12 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -23,7 +23,9 @@ pub enum ServeError {
         address: SocketAddr,
     },
     /// Not allowed, not an address of this machine, ...
-    #[error("The address {address} cannot be listened on: {source}. The default is --bind 127.0.0.1:8080")]
+    #[error(
+        "The address {address} cannot be listened on: {source}. The default is --bind 127.0.0.1:8080"
+    )]
     Bind {
         /// The address asked for.
         address: SocketAddr,
@@ -57,22 +59,41 @@ pub struct Listen {
 /// Binds `address`. Loopback addresses are open to read; any other needs the home's token, which is
 /// drawn where there is none.
 pub async fn bind(home: &Home, address: SocketAddr) -> Result<Listen, ServeError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServeError::InUse { address },
-        _ => ServeError::Bind { address, source },
-    })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => ServeError::InUse { address },
+            _ => ServeError::Bind { address, source },
+        })?;
     let path = home.dir().join("server.token");
-    let token = |source| ServeError::Token { path: path.clone(), source };
+    let token = |source| ServeError::Token {
+        path: path.clone(),
+        source,
+    };
     let guard = Guard::of_address(address.ip(), &path).map_err(token)?;
-    let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| ServeError::Bind { address, source })?;
     let url = if address.ip().is_loopback() {
         format!("http://{address}/")
     } else {
-        let host = if address.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address.ip() };
+        let host = if address.ip().is_unspecified() {
+            IpAddr::from([127, 0, 0, 1])
+        } else {
+            address.ip()
+        };
         let host = SocketAddr::new(host, address.port());
-        format!("http://{host}/enter?token={}", crate::guard::token(&path).map_err(token)?)
+        format!(
+            "http://{host}/enter?token={}",
+            crate::guard::token(&path).map_err(token)?
+        )
     };
-    Ok(Listen { listener, guard, address, url })
+    Ok(Listen {
+        listener,
+        guard,
+        address,
+        url,
+    })
 }
 
 /// Serves until `stop` resolves; requests under way are finished, open event streams are cut.

@@ -36,7 +36,11 @@ fn file_id(path: &Path) -> Option<FileId> {
 impl Dashboard {
     /// A dashboard over a home and its database; neither needs to exist yet.
     pub fn new(home: Home, db: PathBuf) -> Self {
-        Dashboard(Arc::new(Inner { home, db, store: Mutex::new(None) }))
+        Dashboard(Arc::new(Inner {
+            home,
+            db,
+            store: Mutex::new(None),
+        }))
     }
 
     /// The home.
@@ -90,16 +94,35 @@ impl Dashboard {
 
     /// The table of an experiment. Only known names are looked up, so that no part of an address
     /// becomes a path.
-    pub async fn view(&self, experiment: &str, profile: Option<&str>, select: Select) -> Result<View, Failure> {
+    pub async fn view(
+        &self,
+        experiment: &str,
+        profile: Option<&str>,
+        select: Select,
+    ) -> Result<View, Failure> {
         let store = self.store().await?;
         let world = self.world()?;
         let known = self.experiments().await?;
         if !known.iter().any(|name| name == experiment) {
             let near = rungs_spec::error::nearest(experiment, known.iter().map(String::as_str));
-            return Err(Failure::not_found("no_such_experiment", format!("There is no experiment {experiment:?}; {near}")));
+            return Err(Failure::not_found(
+                "no_such_experiment",
+                format!("There is no experiment {experiment:?}; {near}"),
+            ));
         }
-        let options = Options { profile: profile.map(str::to_owned), ..Options::default() };
-        Ok(view::table(store.as_ref(), self.home(), &world, experiment, select, &options).await?)
+        let options = Options {
+            profile: profile.map(str::to_owned),
+            ..Options::default()
+        };
+        Ok(view::table(
+            store.as_ref(),
+            self.home(),
+            &world,
+            experiment,
+            select,
+            &options,
+        )
+        .await?)
     }
 
     /// Grows with every change of what pages show; 0 without a database.
@@ -113,7 +136,9 @@ impl Dashboard {
     /// Whether somebody on this machine holds the scheduler's lock. Read from /proc/locks, because
     /// trying the lock, even for an instant, could turn a starting scheduler away.
     pub fn scheduler_is_here(&self) -> bool {
-        let Some((_, inode)) = file_id(&self.home().scheduler_lock()) else { return false };
+        let Some((_, inode)) = file_id(&self.home().scheduler_lock()) else {
+            return false;
+        };
         std::fs::read_to_string("/proc/locks").is_ok_and(|locks| holds_flock(&locks, inode))
     }
 }
@@ -123,7 +148,11 @@ fn holds_flock(locks: &str, inode: u64) -> bool {
     locks.lines().any(|line| {
         let mut words = line.split_whitespace().skip(1);
         words.next() == Some("FLOCK")
-            && words.nth(3).and_then(|place| place.rsplit(':').next()).and_then(|text| text.parse().ok()) == Some(inode)
+            && words
+                .nth(3)
+                .and_then(|place| place.rsplit(':').next())
+                .and_then(|text| text.parse().ok())
+                == Some(inode)
     })
 }
 

@@ -71,9 +71,18 @@ pub async fn table(
     options: &Options,
 ) -> Result<View, ViewError> {
     let (experiment, options) = choose(store, home, world, name, options).await?;
-    if let Some(profile) = options.profile.as_ref().filter(|p| !experiment.profiles.contains_key(*p)) {
-        let near = rungs_spec::error::nearest(profile, experiment.profiles.keys().map(String::as_str));
-        return Err(ViewError::Profile { experiment: name.to_owned(), profile: profile.clone(), near });
+    if let Some(profile) = options
+        .profile
+        .as_ref()
+        .filter(|p| !experiment.profiles.contains_key(*p))
+    {
+        let near =
+            rungs_spec::error::nearest(profile, experiment.profiles.keys().map(String::as_str));
+        return Err(ViewError::Profile {
+            experiment: name.to_owned(),
+            profile: profile.clone(),
+            near,
+        });
     }
     let plan = rungs_spec::plan::build(experiment.clone(), &options, world)?;
     let keys: Vec<RunKey> = plan.runs.iter().map(|run| run.key.clone()).collect();
@@ -82,7 +91,13 @@ pub async fn table(
         None => BTreeMap::new(),
     };
     let table = rungs_report::table::build(&plan, &results, select);
-    Ok(View { experiment, plan, results, table, options })
+    Ok(View {
+        experiment,
+        plan,
+        results,
+        table,
+        options,
+    })
 }
 
 /// The file and the options to plan with.
@@ -104,14 +119,25 @@ async fn choose(
         None => world.experiment(name)?,
     };
     let mut options = asked.clone();
-    let profile = options.profile.clone().or_else(|| current.default_profile.clone());
+    let profile = options
+        .profile
+        .clone()
+        .or_else(|| current.default_profile.clone());
     let Some(application) = applied.iter().find(|a| a.profile == profile) else {
         // Never applied under this profile: what `reproduce` would do now.
-        let file = if newest.is_some() { world.experiment(name).unwrap_or(current) } else { current };
+        let file = if newest.is_some() {
+            world.experiment(name).unwrap_or(current)
+        } else {
+            current
+        };
         options.profile = profile;
         return Ok((file, options));
     };
-    let file = if newest.is_some_and(|n| n.hash == application.hash) { current } else { applied_file(home, application)? };
+    let file = if newest.is_some_and(|n| n.hash == application.hash) {
+        current
+    } else {
+        applied_file(home, application)?
+    };
     options.profile = profile;
     options.seeds = options.seeds.or(Some(application.seeds));
     if options.set.is_empty() {
@@ -122,8 +148,17 @@ async fn choose(
 
 /// The text that was applied, as the home keeps it.
 fn applied_file(home: &Home, application: &Applied) -> Result<Arc<Experiment>, ViewError> {
-    let path = home.experiments().join(format!("{}.toml", application.hash));
+    let path = home
+        .experiments()
+        .join(format!("{}.toml", application.hash));
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(&path).map_err(|source| ViewError::File { file: file.clone(), source })?;
-    Ok(Arc::new(Experiment::parse(&application.experiment, &file, &text)?))
+    let text = std::fs::read_to_string(&path).map_err(|source| ViewError::File {
+        file: file.clone(),
+        source,
+    })?;
+    Ok(Arc::new(Experiment::parse(
+        &application.experiment,
+        &file,
+        &text,
+    )?))
 }

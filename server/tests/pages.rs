@@ -36,10 +36,18 @@ async fn ask(app: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let response = app
+        .clone()
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
     let (parts, body) = response.into_parts();
     let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
-    Answer { status: parts.status, headers: parts.headers, body }
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
 }
 
 async fn get(app: &Router, path: &str) -> Answer {
@@ -47,7 +55,10 @@ async fn get(app: &Router, path: &str) -> Answer {
 }
 
 fn dashboard(home: &Home) -> Router {
-    app(Dashboard::new(home.clone(), home.database()), Guard::loopback())
+    app(
+        Dashboard::new(home.clone(), home.database()),
+        Guard::loopback(),
+    )
 }
 
 /// One seed of everything but: one run failed, one waits, one was resumed.
@@ -66,8 +77,19 @@ async fn small_home(dir: &tempfile::TempDir) -> Home {
 
 /// `NAME="..."` of every element that has `data-cell="CELL"`.
 fn data(html: &str, cell: &str, name: &str) -> Option<f64> {
-    let elements = html.split('<').filter(|e| e.contains(&format!("data-cell=\"{cell}\"")));
-    elements.filter_map(|e| e.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.parse().ok()).next()
+    let elements = html
+        .split('<')
+        .filter(|e| e.contains(&format!("data-cell=\"{cell}\"")));
+    elements
+        .filter_map(|e| {
+            e.split(&format!("{name}=\""))
+                .nth(1)?
+                .split('"')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .next()
 }
 
 #[tokio::test]
@@ -75,16 +97,31 @@ async fn every_number_of_the_table_page_is_the_exports() {
     let dir = tempfile::tempdir().unwrap();
     let app = dashboard(&small_home(&dir).await);
     for (metric, select) in [("val/top1", "best"), ("val/top5", "last")] {
-        let page = get(&app, &format!("/tables/table4?metric={metric}&select={select}")).await;
+        let page = get(
+            &app,
+            &format!("/tables/table4?metric={metric}&select={select}"),
+        )
+        .await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.body);
-        let table = get(&app, &format!("/api/v1/tables/table4?select={select}")).await.json();
+        let table = get(&app, &format!("/api/v1/tables/table4?select={select}"))
+            .await
+            .json();
         let mut numbers = 0;
         for row in table["rows"].as_array().unwrap() {
             for (column, cell) in row["cells"].as_object().unwrap() {
                 let place = format!("{}/{column}", row["id"].as_str().unwrap());
                 let value = &cell["metrics"][metric];
-                for (attribute, key) in [("data-paper", "paper"), ("data-value", "mean"), ("data-delta", "delta"), ("data-n", "n")] {
-                    assert_eq!(data(&page.body, &place, attribute), value[key].as_f64(), "{place} {attribute}");
+                for (attribute, key) in [
+                    ("data-paper", "paper"),
+                    ("data-value", "mean"),
+                    ("data-delta", "delta"),
+                    ("data-n", "n"),
+                ] {
+                    assert_eq!(
+                        data(&page.body, &place, attribute),
+                        value[key].as_f64(),
+                        "{place} {attribute}"
+                    );
                     numbers += usize::from(value[key].is_f64());
                 }
             }
@@ -107,12 +144,22 @@ async fn downloads_are_the_api_and_say_what_they_are() {
     ] {
         let file = get(&app, &format!("/tables/table4.{suffix}?profile=quick")).await;
         assert_eq!(file.status, StatusCode::OK);
-        assert!(file.header("content-type").starts_with(kind), "{}", file.header("content-type"));
-        assert!(file.header("content-disposition").contains(&format!("table4-quick.{suffix}")));
+        assert!(
+            file.header("content-type").starts_with(kind),
+            "{}",
+            file.header("content-type")
+        );
+        assert!(
+            file.header("content-disposition")
+                .contains(&format!("table4-quick.{suffix}"))
+        );
         assert!(file.body.contains(part), "{suffix}: {}", file.body);
     }
     let same = get(&app, "/api/v1/tables/table4?profile=quick").await.body;
-    assert_eq!(get(&app, "/tables/table4.json?profile=quick").await.body, same);
+    assert_eq!(
+        get(&app, "/tables/table4.json?profile=quick").await.body,
+        same
+    );
 }
 
 #[tokio::test]
@@ -120,22 +167,56 @@ async fn a_run_shows_every_logged_step_and_what_became_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let home = small_home(&dir).await;
     let app = dashboard(&home);
-    let key = support::plan(&home, "quick", 1).cell("warmup", "bs1024").unwrap().runs[0].clone();
+    let key = support::plan(&home, "quick", 1)
+        .cell("warmup", "bs1024")
+        .unwrap()
+        .runs[0]
+        .clone();
     // Attempt 1 logged 70 steps, attempt 2 took over at 60: 160 live ones in all, one a step.
-    let series = get(&app, &format!("/api/v1/runs/{key}/series/train/loss")).await.json();
-    let steps: Vec<u64> = series["points"].as_array().unwrap().iter().map(|p| p[0].as_u64().unwrap()).collect();
+    let series = get(&app, &format!("/api/v1/runs/{key}/series/train/loss"))
+        .await
+        .json();
+    let steps: Vec<u64> = series["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p[0].as_u64().unwrap())
+        .collect();
     assert_eq!(steps, (0..160).collect::<Vec<_>>());
     let page = get(&app, &format!("/runs/{key}")).await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.body);
     // Training loss has 160 points, validation loss 4.
-    for part in ["data-points=\"164\"", "data-points=\"160\"", "data-points=\"8\"", "checkpoints/1-last.safetensors", "warmup_epochs", "Invented CPU", "epoch 4: val/top1"] {
+    for part in [
+        "data-points=\"164\"",
+        "data-points=\"160\"",
+        "data-points=\"8\"",
+        "checkpoints/1-last.safetensors",
+        "warmup_epochs",
+        "Invented CPU",
+        "epoch 4: val/top1",
+    ] {
         assert!(page.body.contains(part), "{part} is not on the page");
     }
     let short = get(&app, &format!("/runs/{}", key.short())).await;
-    assert_eq!((short.status, short.header("location")), (StatusCode::SEE_OTHER, format!("/runs/{key}").as_str()));
-    let failed = support::plan(&home, "quick", 1).cell("fp16", "bs256").unwrap().runs[0].clone();
-    assert!(get(&app, &format!("/runs/{failed}")).await.body.contains("became NaN at step 57"));
-    assert_eq!(get(&app, &format!("/api/v1/runs/{failed}")).await.json()["failure"]["class"], "permanent");
+    assert_eq!(
+        (short.status, short.header("location")),
+        (StatusCode::SEE_OTHER, format!("/runs/{key}").as_str())
+    );
+    let failed = support::plan(&home, "quick", 1)
+        .cell("fp16", "bs256")
+        .unwrap()
+        .runs[0]
+        .clone();
+    assert!(
+        get(&app, &format!("/runs/{failed}"))
+            .await
+            .body
+            .contains("became NaN at step 57")
+    );
+    assert_eq!(
+        get(&app, &format!("/api/v1/runs/{failed}")).await.json()["failure"]["class"],
+        "permanent"
+    );
 }
 
 #[tokio::test]
@@ -143,17 +224,40 @@ async fn charts_are_svg_with_title_and_their_own_policy() {
     let dir = tempfile::tempdir().unwrap();
     let home = small_home(&dir).await;
     let app = dashboard(&home);
-    let key = support::plan(&home, "quick", 1).cell("warmup", "bs256").unwrap().runs[0].clone();
-    let line = get(&app, &format!("/charts/line.svg?runs={}&metric=train/loss,val/loss&x=step&from=10&to=50&theme=dark", key.short())).await;
+    let key = support::plan(&home, "quick", 1)
+        .cell("warmup", "bs256")
+        .unwrap()
+        .runs[0]
+        .clone();
+    let line = get(
+        &app,
+        &format!(
+            "/charts/line.svg?runs={}&metric=train/loss,val/loss&x=step&from=10&to=50&theme=dark",
+            key.short()
+        ),
+    )
+    .await;
     assert_eq!(line.status, StatusCode::OK, "{}", line.body);
-    assert!(line.body.contains("<title>Training loss") && line.header("content-type").starts_with("image/svg+xml"));
+    assert!(
+        line.body.contains("<title>Training loss")
+            && line.header("content-type").starts_with("image/svg+xml")
+    );
     assert!(line.header("content-security-policy").contains("sandbox"));
-    let table = get(&app, "/charts/table.json?experiment=table4&column=bs1024").await.json();
-    assert_eq!(table["series"].as_array().unwrap().len(), 4, "the fifth row has no evaluation there");
+    let table = get(&app, "/charts/table.json?experiment=table4&column=bs1024")
+        .await
+        .json();
+    assert_eq!(
+        table["series"].as_array().unwrap().len(),
+        4,
+        "the fifth row has no evaluation there"
+    );
     assert_eq!(table["series"][1]["colour"], 1);
     for (query, code) in [
         ("line.svg?runs=", "bad_chart"),
-        (&format!("line.svg?runs={key}&metric=train/los"), "bad_metric"),
+        (
+            &format!("line.svg?runs={key}&metric=train/los"),
+            "bad_metric",
+        ),
         (&format!("line.svg?runs={key}&width=wide"), "bad_chart"),
         (&format!("line.svg?runs={key}&from=9&to=3"), "bad_chart"),
         ("pie.svg", "no_such_chart"),
@@ -169,11 +273,31 @@ async fn what_is_not_there_is_said_with_a_cure() {
     let dir = tempfile::tempdir().unwrap();
     let app = dashboard(&small_home(&dir).await);
     for (path, status, code, part) in [
-        ("/tables/tabel4", 404, "no_such_experiment", "did you mean \"table4\"?"),
-        ("/tables/..%2F..%2Fetc%2Fpasswd", 404, "no_such_experiment", "There is no experiment"),
-        ("/api/v1/tables/table4?profile=quik", 400, "bad_profile", "did you mean \"quick\"?"),
+        (
+            "/tables/tabel4",
+            404,
+            "no_such_experiment",
+            "did you mean \"table4\"?",
+        ),
+        (
+            "/tables/..%2F..%2Fetc%2Fpasswd",
+            404,
+            "no_such_experiment",
+            "There is no experiment",
+        ),
+        (
+            "/api/v1/tables/table4?profile=quik",
+            400,
+            "bad_profile",
+            "did you mean \"quick\"?",
+        ),
         ("/tables/table4?select=first", 400, "bad_select", "first"),
-        ("/tables/table4?metric=val/top2", 400, "bad_metric", "val/top2"),
+        (
+            "/tables/table4?metric=val/top2",
+            400,
+            "bad_metric",
+            "val/top2",
+        ),
         ("/runs/0", 400, "ambiguous_run", "more digits"),
         ("/runs/zz", 404, "no_such_run", "zz"),
         ("/api/v1/runs?state=dead", 400, "bad_state", "dead"),
@@ -186,12 +310,26 @@ async fn what_is_not_there_is_said_with_a_cure() {
         if path == "/runs/0" && answer.status == StatusCode::NOT_FOUND {
             continue;
         }
-        assert_eq!((answer.status.as_u16(), json["error_code"].as_str()), (status, Some(code)), "{path}: {}", answer.body);
-        assert!(json["message"].as_str().unwrap().contains(part), "{path}: {}", answer.body);
+        assert_eq!(
+            (answer.status.as_u16(), json["error_code"].as_str()),
+            (status, Some(code)),
+            "{path}: {}",
+            answer.body
+        );
+        assert!(
+            json["message"].as_str().unwrap().contains(part),
+            "{path}: {}",
+            answer.body
+        );
     }
     let page = ask(&app, "/tables/tabel4", &[("accept", "text/html")]).await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
-    assert!(page.body.contains("<h1>Not here</h1>") && page.body.contains("did you mean &#34;table4&#34;?"), "{}", page.body);
+    assert!(
+        page.body.contains("<h1>Not here</h1>")
+            && page.body.contains("did you mean &#34;table4&#34;?"),
+        "{}",
+        page.body
+    );
 }
 
 #[tokio::test]
@@ -199,11 +337,27 @@ async fn an_empty_home_says_how_to_start() {
     let dir = tempfile::tempdir().unwrap();
     let home = Home(dir.path().join("not-there-yet"));
     let app = dashboard(&home);
-    assert!(get(&app, "/").await.body.contains("runner reproduce table4"));
-    assert!(get(&app, "/queue").await.body.contains("runner reproduce table4"));
+    assert!(
+        get(&app, "/")
+            .await
+            .body
+            .contains("runner reproduce table4")
+    );
+    assert!(
+        get(&app, "/queue")
+            .await
+            .body
+            .contains("runner reproduce table4")
+    );
     let page = get(&app, "/tables/table4").await;
-    assert!(page.body.contains("Nothing has run yet") && data(&page.body, "warmup/bs1024", "data-paper") == Some(75.93));
-    assert_eq!(get(&app, "/runs/0").await.json()["error_code"], "no_database");
+    assert!(
+        page.body.contains("Nothing has run yet")
+            && data(&page.body, "warmup/bs1024", "data-paper") == Some(75.93)
+    );
+    assert_eq!(
+        get(&app, "/runs/0").await.json()["error_code"],
+        "no_database"
+    );
     assert_eq!(get(&app, "/healthz").await.json()["database"], false);
     assert!(!home.dir().exists(), "reading makes nothing");
     // The database appears while the server runs.
@@ -219,22 +373,66 @@ async fn strangers_are_refused() {
     let home = small_home(&dir).await;
     let open = dashboard(&home);
     let foreign = ask(&open, "/", &[("host", "evil.example")]).await;
-    assert_eq!((foreign.status, foreign.json()["error_code"].as_str()), (StatusCode::MISDIRECTED_REQUEST, Some("foreign_host")));
+    assert_eq!(
+        (foreign.status, foreign.json()["error_code"].as_str()),
+        (StatusCode::MISDIRECTED_REQUEST, Some("foreign_host"))
+    );
     let origin = ask(&open, "/api/v1/runs", &[("origin", "http://evil.example")]).await;
     assert_eq!(origin.status, StatusCode::FORBIDDEN);
-    assert_eq!(ask(&open, "/api/v1/runs", &[("origin", "http://127.0.0.1:8080")]).await.status, StatusCode::OK);
-    let post = Request::post("/tables/table4").header("host", "localhost").body(Body::empty()).unwrap();
-    assert_eq!(open.clone().oneshot(post).await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        ask(
+            &open,
+            "/api/v1/runs",
+            &[("origin", "http://127.0.0.1:8080")]
+        )
+        .await
+        .status,
+        StatusCode::OK
+    );
+    let post = Request::post("/tables/table4")
+        .header("host", "localhost")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(
+        open.clone().oneshot(post).await.unwrap().status(),
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 
-    let closed = app(Dashboard::new(home.clone(), home.database()), Guard::with_token("0123456789abcdef0123"));
-    assert_eq!(get(&closed, "/tables/table4.json").await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(get(&closed, "/enter?token=wrong").await.status, StatusCode::UNAUTHORIZED);
+    let closed = app(
+        Dashboard::new(home.clone(), home.database()),
+        Guard::with_token("0123456789abcdef0123"),
+    );
+    assert_eq!(
+        get(&closed, "/tables/table4.json").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        get(&closed, "/enter?token=wrong").await.status,
+        StatusCode::UNAUTHORIZED
+    );
     let entered = get(&closed, "/enter?token=0123456789abcdef0123").await;
     let cookie = entered.header("set-cookie").to_owned();
-    assert!(cookie.contains("HttpOnly; SameSite=Strict") && !cookie.contains("0123456789abcdef0123"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly; SameSite=Strict") && !cookie.contains("0123456789abcdef0123"),
+        "{cookie}"
+    );
     let cookie = cookie.split(';').next().unwrap();
-    assert_eq!(ask(&closed, "/tables/table4.json", &[("cookie", cookie)]).await.status, StatusCode::OK);
-    assert_eq!(ask(&closed, "/", &[("authorization", "Bearer 0123456789abcdef0123")]).await.status, StatusCode::OK);
+    assert_eq!(
+        ask(&closed, "/tables/table4.json", &[("cookie", cookie)])
+            .await
+            .status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        ask(
+            &closed,
+            "/",
+            &[("authorization", "Bearer 0123456789abcdef0123")]
+        )
+        .await
+        .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -242,22 +440,51 @@ async fn pages_hold_to_the_policy_they_send() {
     let dir = tempfile::tempdir().unwrap();
     let home = small_home(&dir).await;
     let app = dashboard(&home);
-    let key = support::plan(&home, "quick", 1).cell("warmup", "bs256").unwrap().runs[0].clone();
+    let key = support::plan(&home, "quick", 1)
+        .cell("warmup", "bs256")
+        .unwrap()
+        .runs[0]
+        .clone();
     for path in ["/", "/tables/table4", "/queue", &format!("/runs/{key}")] {
         let page = get(&app, path).await;
-        assert!(page.header("content-security-policy").starts_with("default-src 'none'"), "{path}");
+        assert!(
+            page.header("content-security-policy")
+                .starts_with("default-src 'none'"),
+            "{path}"
+        );
         assert_eq!(page.header("x-content-type-options"), "nosniff");
-        for forbidden in [" style=", "<style", "onclick", "<script>", "src=\"http", "url("] {
+        for forbidden in [
+            " style=",
+            "<style",
+            "onclick",
+            "<script>",
+            "src=\"http",
+            "url(",
+        ] {
             assert!(!page.body.contains(forbidden), "{path} has {forbidden}");
         }
         // Every address on a page answers.
-        for part in page.body.split(['"', ' ']).filter(|p| p.starts_with('/') && p.len() > 1) {
-            let address = part.replace("&amp;", "&").replace("&#38;", "&");
+        let attributes = ["href=\"/", "src=\"/", "srcset=\"/", "data-chart=\"/"];
+        let found = attributes
+            .iter()
+            .flat_map(|name| page.body.split(name).skip(1))
+            .filter_map(|rest| rest.split('"').next());
+        for part in found {
+            let address = format!("/{}", part.replace("&amp;", "&").replace("&#38;", "&"));
             let answer = get(&app, &address).await;
-            assert_eq!(answer.status, StatusCode::OK, "{path} links to {address}: {}", answer.body);
+            assert_eq!(
+                answer.status,
+                StatusCode::OK,
+                "{path} links to {address}: {}",
+                answer.body
+            );
         }
         let tag = page.header("etag").to_owned();
-        assert_eq!(ask(&app, path, &[("if-none-match", &tag)]).await.status, StatusCode::NOT_MODIFIED, "{path}");
+        assert_eq!(
+            ask(&app, path, &[("if-none-match", &tag)]).await.status,
+            StatusCode::NOT_MODIFIED,
+            "{path}"
+        );
     }
 }
 
@@ -266,7 +493,11 @@ async fn the_api_keeps_its_shape() {
     let dir = tempfile::tempdir().unwrap();
     let home = small_home(&dir).await;
     let app = dashboard(&home);
-    let key = support::plan(&home, "quick", 1).cell("zero-gamma", "bs256").unwrap().runs[0].clone();
+    let key = support::plan(&home, "quick", 1)
+        .cell("zero-gamma", "bs256")
+        .unwrap()
+        .runs[0]
+        .clone();
     let mut run = get(&app, &format!("/api/v1/runs/{key}")).await.json();
     // What changes with the catalogue or the seed's formula is asserted, then left out.
     assert_eq!(run["run"], key.as_str());
@@ -276,6 +507,8 @@ async fn the_api_keeps_its_shape() {
         assert!(!run[place].is_null());
         run[place] = "[there]".into();
     }
+    assert!(run["progress"]["images_per_s"].as_f64().unwrap() > 0.0);
+    run["progress"]["images_per_s"] = "[rate]".into();
     let values = run["evaluations"].as_array_mut().unwrap();
     assert_eq!(values.len(), 4);
     values.truncate(1);

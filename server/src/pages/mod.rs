@@ -45,7 +45,12 @@ impl Layout {
             Some(store) => activity(&store, dashboard.scheduler_is_here()).await?,
             None => (false, "nothing has run yet".to_owned()),
         };
-        Ok(Layout { counter, busy, activity, ..Layout::bare(here) })
+        Ok(Layout {
+            counter,
+            busy,
+            activity,
+            ..Layout::bare(here)
+        })
     }
 
     fn bare(here: &'static str) -> Self {
@@ -67,7 +72,11 @@ async fn activity(store: &Store, scheduler: bool) -> Result<(bool, String), Fail
     let slots = store.slots().await?.len();
     let mut words = Vec::new();
     if running > 0 {
-        words.push(if slots > 0 { format!("{running} of {} busy", plural(slots, "slot")) } else { plural(running, "run") + " running" });
+        words.push(if slots > 0 {
+            format!("{running} of {} busy", plural(slots, "slot"))
+        } else {
+            plural(running, "run") + " running"
+        });
     }
     if waiting > 0 {
         words.push(format!("{waiting} waiting"));
@@ -85,7 +94,10 @@ async fn activity(store: &Store, scheduler: bool) -> Result<(bool, String), Fail
 
 /// How many runs are in one of these states.
 pub async fn count(store: &Store, states: &[RunState]) -> Result<usize, Failure> {
-    let filter = RunFilter { states: states.to_vec(), ..RunFilter::default() };
+    let filter = RunFilter {
+        states: states.to_vec(),
+        ..RunFilter::default()
+    };
     Ok(store.count_runs(&filter).await? as usize)
 }
 
@@ -140,15 +152,36 @@ const NARROW: (u32, u32) = (360, 250);
 
 impl ChartLink {
     /// A chart at `/charts/KIND.svg?QUERY`.
-    pub fn new(kind: &str, query: &str, alt: String, (width, height): (u32, u32), zoom: bool) -> Self {
-        let address = |(w, h): (u32, u32), theme| format!("/charts/{kind}.svg?{query}&width={w}&height={h}&title=0&theme={theme}");
+    pub fn new(
+        kind: &str,
+        query: &str,
+        alt: String,
+        (width, height): (u32, u32),
+        zoom: bool,
+    ) -> Self {
+        let address = |(w, h): (u32, u32), theme| {
+            format!("/charts/{kind}.svg?{query}&width={w}&height={h}&title=0&theme={theme}")
+        };
         let mut sources = Vec::new();
         if width > NARROW.0 {
-            let narrow = |media, theme| Source { media, address: address(NARROW, theme), width: NARROW.0, height: NARROW.1 };
-            sources.push(narrow("(max-width: 620px) and (prefers-color-scheme: dark)", "dark"));
+            let narrow = |media, theme| Source {
+                media,
+                address: address(NARROW, theme),
+                width: NARROW.0,
+                height: NARROW.1,
+            };
+            sources.push(narrow(
+                "(max-width: 620px) and (prefers-color-scheme: dark)",
+                "dark",
+            ));
             sources.push(narrow("(max-width: 620px)", "light"));
         }
-        sources.push(Source { media: "(prefers-color-scheme: dark)", address: address((width, height), "dark"), width: 0, height: 0 });
+        sources.push(Source {
+            media: "(prefers-color-scheme: dark)",
+            address: address((width, height), "dark"),
+            width: 0,
+            height: 0,
+        });
         ChartLink {
             light: address((width, height), "light"),
             sources,
@@ -185,19 +218,42 @@ struct ErrorPage {
 }
 
 /// Rewrites a [`Failure`] as a page where a person asked (`Accept: text/html`, not under `/api/`).
-pub async fn error_page(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
-    let accepts = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+pub async fn error_page(
+    State(dashboard): State<Dashboard>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let accepts = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
     let wanted = accepts.contains("text/html") && !request.uri().path().starts_with("/api/");
     let response = next.run(request).await;
-    let Some(failure) = response.extensions().get::<Failure>().filter(|_| wanted).cloned() else { return response };
-    let layout = Layout::load(&dashboard, "").await.unwrap_or_else(|_| Layout::bare(""));
+    let Some(failure) = response
+        .extensions()
+        .get::<Failure>()
+        .filter(|_| wanted)
+        .cloned()
+    else {
+        return response;
+    };
+    let layout = Layout::load(&dashboard, "")
+        .await
+        .unwrap_or_else(|_| Layout::bare(""));
     let heading = match failure.status {
         StatusCode::NOT_FOUND => "Not here",
         StatusCode::UNAUTHORIZED => "The token is needed",
         s if s.is_server_error() => "Something is broken",
         _ => "That cannot be answered",
     };
-    let page = ErrorPage { layout, heading, status: failure.status.as_u16(), code: failure.code, message: failure.message.clone() };
+    let page = ErrorPage {
+        layout,
+        heading,
+        status: failure.status.as_u16(),
+        code: failure.code,
+        message: failure.message.clone(),
+    };
     match page.render() {
         Ok(text) => (failure.status, Html(text)).into_response(),
         Err(_) => response,

@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use rungs_report::{Select, format};
 use rungs_report::table::{CellStatus, Table};
+use rungs_report::{Select, format};
 use rungs_spec::result::RunState;
 use rungs_store::{RunFilter, Store};
 
@@ -88,7 +88,11 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
             command: Some("runner reproduce table4".to_owned()),
         }],
     };
-    let page = Overview { context: format!("Home {}", dashboard.home().dir().display()), needs, cards };
+    let page = Overview {
+        context: format!("Home {}", dashboard.home().dir().display()),
+        needs,
+        cards,
+    };
     html(&Page { layout, page })
 }
 
@@ -96,11 +100,18 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
 async fn needs(store: &Store, scheduler: bool) -> Result<Vec<Need>, Failure> {
     let mut needs = Vec::new();
     let failures = count(store, &[RunState::Failed]).await?;
-    let newest = RunFilter { states: vec![RunState::Failed], limit: Some(3), ..RunFilter::default() };
+    let newest = RunFilter {
+        states: vec![RunState::Failed],
+        limit: Some(3),
+        ..RunFilter::default()
+    };
     for run in &store.runs(&newest).await? {
         needs.push(Need {
             title: format!("Run {} failed.", run.key.short()),
-            text: format!("{} Mend that, then queue it again with", run.message.as_deref().unwrap_or("Its log says why.")),
+            text: format!(
+                "{} Mend that, then queue it again with",
+                run.message.as_deref().unwrap_or("Its log says why.")
+            ),
             href: Some(format!("/runs/{}", run.key)),
             command: Some(format!("runner retry {}", run.key.short())),
         });
@@ -113,7 +124,11 @@ async fn needs(store: &Store, scheduler: bool) -> Result<Vec<Need>, Failure> {
             command: None,
         });
     }
-    let open = count(store, &[RunState::Running, RunState::Queued, RunState::Blocked]).await?;
+    let open = count(
+        store,
+        &[RunState::Running, RunState::Queued, RunState::Blocked],
+    )
+    .await?;
     if store.paused().await? {
         needs.push(Need {
             title: "Paused.".to_owned(),
@@ -125,7 +140,10 @@ async fn needs(store: &Store, scheduler: bool) -> Result<Vec<Need>, Failure> {
     if open > 0 && !scheduler {
         needs.push(Need {
             title: "No scheduler is running.".to_owned(),
-            text: format!("{} waiting for one on this machine. Start it with", plural(open, "run") + if open == 1 { " is" } else { " are" }),
+            text: format!(
+                "{} waiting for one on this machine. Start it with",
+                plural(open, "run") + if open == 1 { " is" } else { " are" }
+            ),
             href: None,
             command: Some("runner daemon".to_owned()),
         });
@@ -139,7 +157,12 @@ fn card(table: &Table, slots: usize) -> Card {
         .columns
         .iter()
         .filter(|c| !c.reference_only)
-        .flat_map(|column| table.rows.iter().filter_map(move |row| Some((row, column, row.cells.get(&column.id)?))))
+        .flat_map(|column| {
+            table
+                .rows
+                .iter()
+                .filter_map(move |row| Some((row, column, row.cells.get(&column.id)?)))
+        })
         .collect();
     let count = |status: CellStatus| cells.iter().filter(|(.., c)| c.status == status).count();
     let words = [
@@ -155,14 +178,32 @@ fn card(table: &Table, slots: usize) -> Card {
     let state: Vec<String> = words
         .into_iter()
         .filter(|s| count(*s) > 0)
-        .map(|s| format!("{} {}", count(s), if s == CellStatus::New { "not run" } else { s.word() }))
+        .map(|s| {
+            format!(
+                "{} {}",
+                count(s),
+                if s == CellStatus::New {
+                    "not run"
+                } else {
+                    s.word()
+                }
+            )
+        })
         .collect();
-    let state = if state.is_empty() { "paper values only".to_owned() } else { format!("{} of {}", state.join(", "), plural(cells.len(), "cell")) };
+    let state = if state.is_empty() {
+        "paper values only".to_owned()
+    } else {
+        format!("{} of {}", state.join(", "), plural(cells.len(), "cell"))
+    };
     let new = count(CellStatus::New) == cells.len() && !cells.is_empty();
     Card {
         href: format!("/tables/{}", escape(name)),
         name: name.clone(),
-        heading: table.paper.as_ref().and_then(|p| p.table.as_deref()).map_or_else(|| name.clone(), |n| format!("Table {n}")),
+        heading: table
+            .paper
+            .as_ref()
+            .and_then(|p| p.table.as_deref())
+            .map_or_else(|| name.clone(), |n| format!("Table {n}")),
         title: table.title.clone(),
         error: None,
         rows: table.rows.len().clamp(1, 12),
@@ -177,7 +218,10 @@ fn card(table: &Table, slots: usize) -> Card {
         state,
         best: best_step(table),
         left: time_left(table, slots),
-        profile: table.profile.clone().unwrap_or_else(|| "the file as written".to_owned()),
+        profile: table
+            .profile
+            .clone()
+            .unwrap_or_else(|| "the file as written".to_owned()),
         command: new.then(|| format!("runner reproduce {name}")),
     }
 }
@@ -185,23 +229,39 @@ fn card(table: &Table, slots: usize) -> Card {
 /// The largest significant step of the first metric, else the largest step, named as what it is.
 fn best_step(table: &Table) -> Option<String> {
     let head = table.metrics.first()?;
-    let steps = table.values().filter(|(.., m, v)| m.name == head.name && v.delta.is_some());
+    let steps = table
+        .values()
+        .filter(|(.., m, v)| m.name == head.name && v.delta.is_some());
     let key = |v: &rungs_report::table::Value| (v.significant(), v.delta.unwrap_or(f64::MIN));
-    let (row, column, _, _, value) =
-        steps.max_by(|a, b| key(a.4).0.cmp(&key(b.4).0).then(key(a.4).1.total_cmp(&key(b.4).1)))?;
+    let (row, column, _, _, value) = steps.max_by(|a, b| {
+        key(a.4)
+            .0
+            .cmp(&key(b.4).0)
+            .then(key(a.4).1.total_cmp(&key(b.4).1))
+    })?;
     let proof = match (value.significant(), value.test) {
         (true, Some("mcnemar")) => "between two models",
         (true, _) => "significant",
         (false, _) => "undecided",
     };
     let label = row.label.trim_start_matches("+ ");
-    Some(format!("{label} at {}: {} {}, {proof}", column.label, format::delta(&head.name, value.delta?), head.title))
+    Some(format!(
+        "{label} at {}: {} {}, {proof}",
+        column.label,
+        format::delta(&head.name, value.delta?),
+        head.title
+    ))
 }
 
 /// From what finished runs took: the work left over the slots. Nothing is on its way: `None`.
 fn time_left(table: &Table, slots: usize) -> Option<String> {
     let cells: Vec<_> = table.rows.iter().flat_map(|r| r.cells.values()).collect();
-    let open = |s| matches!(s, CellStatus::Running | CellStatus::Queued | CellStatus::Blocked);
+    let open = |s| {
+        matches!(
+            s,
+            CellStatus::Running | CellStatus::Queued | CellStatus::Blocked
+        )
+    };
     if !cells.iter().any(|c| open(c.status)) {
         return None;
     }
@@ -210,6 +270,10 @@ fn time_left(table: &Table, slots: usize) -> Option<String> {
         return Some("known after the first run".to_owned());
     }
     let per_run = costs.iter().sum::<f64>() / costs.len() as f64;
-    let runs: f64 = cells.iter().filter(|c| open(c.status)).map(|c| c.progress.runs as f64 * (1.0 - c.progress.share)).sum();
+    let runs: f64 = cells
+        .iter()
+        .filter(|c| open(c.status))
+        .map(|c| c.progress.runs as f64 * (1.0 - c.progress.share))
+        .sum();
     Some(format!("about {}", duration(runs * per_run / slots as f64)))
 }

@@ -14,8 +14,8 @@ use rungs_spec::settle::{self, Settled};
 use rungs_store::{AttemptRow, CellOf, Store};
 
 use super::table::color;
-use crate::charts;
 use super::{ChartLink, Layout, escape, html, queue};
+use crate::charts;
 use crate::error::Failure;
 use crate::human::{bytes, duration, grouped, moment, plural};
 use crate::state::Dashboard;
@@ -139,30 +139,67 @@ pub async fn get(
     html(&Page { layout, page })
 }
 
-async fn page(dashboard: &Dashboard, store: &Store, key: RunKey, choices: &Choices) -> Result<RunPage, Failure> {
-    let result = store.results(std::slice::from_ref(&key)).await?.remove(&key);
-    let result = result.ok_or_else(|| Failure::not_found("no_such_run", format!("Run {key} is named, but nothing is known of it yet.")))?;
+async fn page(
+    dashboard: &Dashboard,
+    store: &Store,
+    key: RunKey,
+    choices: &Choices,
+) -> Result<RunPage, Failure> {
+    let result = store
+        .results(std::slice::from_ref(&key))
+        .await?
+        .remove(&key);
+    let result = result.ok_or_else(|| {
+        Failure::not_found(
+            "no_such_run",
+            format!("Run {key} is named, but nothing is known of it yet."),
+        )
+    })?;
     let cells = store.cells_of(&key).await?;
     let attempts = store.attempts(&key).await?;
     // The first cell tells the story of the recipe; a run that no experiment asks for has none.
     let view = match cells.first() {
-        Some(cell) => dashboard.view(&cell.experiment, cell.profile.as_deref(), Select::Best).await.ok(),
+        Some(cell) => dashboard
+            .view(&cell.experiment, cell.profile.as_deref(), Select::Best)
+            .await
+            .ok(),
         None => None,
     };
-    let story = view.as_ref().zip(cells.first()).and_then(|(view, cell)| story(view, cell));
+    let story = view
+        .as_ref()
+        .zip(cells.first())
+        .and_then(|(view, cell)| story(view, cell));
     let (log, log_caption) = log_tail(&dashboard.home().run(&key).log());
     let running = result.state == RunState::Running;
-    let row = store.runs(&rungs_store::RunFilter { prefix: Some(key.to_string()), ..Default::default() }).await?.into_iter().next();
+    let row = store
+        .runs(&rungs_store::RunFilter {
+            prefix: Some(key.to_string()),
+            ..Default::default()
+        })
+        .await?
+        .into_iter()
+        .next();
     Ok(RunPage {
         short: key.short().to_owned(),
         heading: cell_heading(view.as_ref(), cells.first(), &key),
-        color: view.as_ref().zip(cells.first()).map(|(view, cell)| color(view, &cell.row)),
+        color: view
+            .as_ref()
+            .zip(cells.first())
+            .map(|(view, cell)| color(view, &cell.row)),
         cells: cells.iter().map(cell_link).collect(),
         state: result.state.word(),
         summary: summary(&result, &attempts),
         share: running.then(|| queue::share(result.progress)),
-        message_title: if result.state == RunState::Failed { "Failed." } else { "Last try." },
-        message: result.failure.as_ref().map(|f| f.message.clone()).or_else(|| row.as_ref().and_then(|r| r.message.clone())),
+        message_title: if result.state == RunState::Failed {
+            "Failed."
+        } else {
+            "Last try."
+        },
+        message: result
+            .failure
+            .as_ref()
+            .map(|f| f.message.clone())
+            .or_else(|| row.as_ref().and_then(|r| r.message.clone())),
         waits: row.filter(|r| !r.waits_for.is_empty()).map(|r| {
             let names: Vec<&str> = r.waits_for.iter().map(RunKey::short).collect();
             format!("It waits for run {}.", names.join(", "))
@@ -170,7 +207,10 @@ async fn page(dashboard: &Dashboard, store: &Store, key: RunKey, choices: &Choic
         figures: figures(&result),
         panels: panels(store, &result, choices).await?,
         zoomed: choices.words(),
-        changes: story.as_ref().map(|(view, keys)| changes(view, keys)).unwrap_or_default(),
+        changes: story
+            .as_ref()
+            .map(|(view, keys)| changes(view, keys))
+            .unwrap_or_default(),
         recipe: match &story {
             Some((view, keys)) => keys.iter().map(|k| line(view, k)).collect(),
             None => plain_recipe(&result)?,
@@ -185,17 +225,33 @@ async fn page(dashboard: &Dashboard, store: &Store, key: RunKey, choices: &Choic
 
 /// `+ LR warmup / BS=1024 / seed 1`
 fn cell_heading(view: Option<&View>, cell: Option<&CellOf>, key: &RunKey) -> String {
-    let Some(cell) = cell else { return format!("Run {}", key.short()) };
-    let row = view.and_then(|v| v.experiment.row(&cell.row)).map_or(cell.row.as_str(), |r| r.label.as_str());
-    let column = view.and_then(|v| v.experiment.column(&cell.column)).map_or(cell.column.as_str(), |c| c.label.as_str());
+    let Some(cell) = cell else {
+        return format!("Run {}", key.short());
+    };
+    let row = view
+        .and_then(|v| v.experiment.row(&cell.row))
+        .map_or(cell.row.as_str(), |r| r.label.as_str());
+    let column = view
+        .and_then(|v| v.experiment.column(&cell.column))
+        .map_or(cell.column.as_str(), |c| c.label.as_str());
     format!("{row} / {column} / seed {}", cell.seed)
 }
 
 fn cell_link(cell: &CellOf) -> CellLink {
     let profile = cell.profile.as_deref();
     CellLink {
-        href: format!("/tables/{}{}", escape(&cell.experiment), profile.map_or(String::new(), |p| format!("?profile={}", escape(p)))),
-        text: format!("{}{}: {} / {}", cell.experiment, profile.map_or(String::new(), |p| format!(", {p}")), cell.row, cell.column),
+        href: format!(
+            "/tables/{}{}",
+            escape(&cell.experiment),
+            profile.map_or(String::new(), |p| format!("?profile={}", escape(p)))
+        ),
+        text: format!(
+            "{}{}: {} / {}",
+            cell.experiment,
+            profile.map_or(String::new(), |p| format!(", {p}")),
+            cell.row,
+            cell.column
+        ),
     }
 }
 
@@ -206,18 +262,32 @@ fn summary(result: &RunResult, attempts: &[AttemptRow]) -> String {
         words.push(format!("attempt {}", result.attempts));
     }
     if p.steps > 0 {
-        words.push(if p.step >= p.steps { format!("all {} steps", grouped(p.steps)) } else { format!("step {} of {}", grouped(p.step), grouped(p.steps)) });
+        words.push(if p.step >= p.steps {
+            format!("all {} steps", grouped(p.steps))
+        } else {
+            format!("step {} of {}", grouped(p.step), grouped(p.steps))
+        });
         if p.steps_per_epoch > 0 && p.step < p.steps {
-            words.push(format!("epoch {} of {}", p.step / p.steps_per_epoch + 1, result.recipe.epochs));
+            words.push(format!(
+                "epoch {} of {}",
+                p.step / p.steps_per_epoch + 1,
+                result.recipe.epochs
+            ));
         }
     }
     if result.state == RunState::Running && p.images_per_s > 0.0 {
-        words.push(format!("{} images/s", grouped(p.images_per_s.round() as u64)));
+        words.push(format!(
+            "{} images/s",
+            grouped(p.images_per_s.round() as u64)
+        ));
         let images = p.steps.saturating_sub(p.step) as f64 * f64::from(result.recipe.batch_size);
         words.push(format!("{} left", duration(images / p.images_per_s)));
     }
     if let Some(done) = &result.finished {
-        words.push(format!("{} of training", duration(done.epoch_seconds.iter().sum())));
+        words.push(format!(
+            "{} of training",
+            duration(done.epoch_seconds.iter().sum())
+        ));
     }
     if let Some(start) = attempts.first().and_then(|a| a.started_at_ms) {
         words.push(format!("started {}", moment(start)));
@@ -229,9 +299,18 @@ fn summary(result: &RunResult, attempts: &[AttemptRow]) -> String {
 fn figures(result: &RunResult) -> Vec<Figure> {
     let mut figures = Vec::new();
     for split in ["val", "test"] {
-        let Some(last) = result.evaluations.iter().filter(|e| e.split == split).max_by_key(|e| e.epoch) else { continue };
+        let Some(last) = result
+            .evaluations
+            .iter()
+            .filter(|e| e.split == split)
+            .max_by_key(|e| e.epoch)
+        else {
+            continue;
+        };
         for (name, value) in &last.metrics {
-            let Some(known) = metric::find(name) else { continue };
+            let Some(known) = metric::find(name) else {
+                continue;
+            };
             figures.push(Figure {
                 label: known.title.to_owned(),
                 text: format!("{}{}", format::number(name, *value), unit(known)),
@@ -242,27 +321,76 @@ fn figures(result: &RunResult) -> Vec<Figure> {
         }
     }
     if let Some(done) = &result.finished {
-        let plain = |label: &str, text: String, small: &str| Figure { label: label.to_owned(), text, small: small.to_owned(), metric: None, value: 0.0 };
-        figures.push(plain("Best epoch", done.best_epoch.to_string(), "by top-1 on val"));
-        figures.push(plain("Peak memory", bytes(done.peak_bytes), "of the trainer"));
-        figures.push(plain("Weights", done.weights_blake3.get(..12).unwrap_or(&done.weights_blake3).to_owned(), "BLAKE3, first digits"));
+        let plain = |label: &str, text: String, small: &str| Figure {
+            label: label.to_owned(),
+            text,
+            small: small.to_owned(),
+            metric: None,
+            value: 0.0,
+        };
+        figures.push(plain(
+            "Best epoch",
+            done.best_epoch.to_string(),
+            "by top-1 on val",
+        ));
+        figures.push(plain(
+            "Peak memory",
+            bytes(done.peak_bytes),
+            "of the trainer",
+        ));
+        figures.push(plain(
+            "Weights",
+            done.weights_blake3
+                .get(..12)
+                .unwrap_or(&done.weights_blake3)
+                .to_owned(),
+            "BLAKE3, first digits",
+        ));
     }
     figures
 }
 
 fn unit(metric: &metric::Metric) -> String {
-    if metric.unit.is_empty() { String::new() } else { format!("\u{a0}{}", metric.unit) }
+    if metric.unit.is_empty() {
+        String::new()
+    } else {
+        format!("\u{a0}{}", metric.unit)
+    }
 }
 
 /// Title, metrics, x axis, what stands there before the first point.
 const PANELS: [(&str, &[&str], &str, &str); 4] = [
-    ("Accuracy", &["val/top1", "val/top5"], "epoch", "Appears with the first evaluated epoch."),
-    ("Loss", &["train/loss", "val/loss"], "step", "Appears with the first steps."),
-    ("Learning rate", &["lr"], "step", "Appears with the first steps."),
-    ("Throughput", &["system/images_per_s"], "step", "Appears with the first steps."),
+    (
+        "Accuracy",
+        &["val/top1", "val/top5"],
+        "epoch",
+        "Appears with the first evaluated epoch.",
+    ),
+    (
+        "Loss",
+        &["train/loss", "val/loss"],
+        "step",
+        "Appears with the first steps.",
+    ),
+    (
+        "Learning rate",
+        &["lr"],
+        "step",
+        "Appears with the first steps.",
+    ),
+    (
+        "Throughput",
+        &["system/images_per_s"],
+        "step",
+        "Appears with the first steps.",
+    ),
 ];
 
-async fn panels(store: &Store, result: &RunResult, choices: &Choices) -> Result<Vec<Panel>, Failure> {
+async fn panels(
+    store: &Store,
+    result: &RunResult,
+    choices: &Choices,
+) -> Result<Vec<Panel>, Failure> {
     let key = &result.key;
     let mut panels = Vec::new();
     for (title, metrics, x, empty) in PANELS {
@@ -276,8 +404,16 @@ async fn panels(store: &Store, result: &RunResult, choices: &Choices) -> Result<
             }
             points += n;
             shown.push(*name);
-            let per = if name.starts_with("val/") { "epoch" } else { "step" };
-            words.push(format!("{}: {}, one per {per}", metric::find(name).map_or(*name, |m| m.title), plural(n, "point")));
+            let per = if name.starts_with("val/") {
+                "epoch"
+            } else {
+                "step"
+            };
+            words.push(format!(
+                "{}: {}, one per {per}",
+                metric::find(name).map_or(*name, |m| m.title),
+                plural(n, "point")
+            ));
         }
         let mut query = format!("runs={key}&metric={}&x={x}&v={points}", shown.join(","));
         for (name, value) in [("from", &choices.from), ("to", &choices.to)] {
@@ -285,11 +421,16 @@ async fn panels(store: &Store, result: &RunResult, choices: &Choices) -> Result<
                 query.push_str(&format!("&{name}={}", escape(value)));
             }
         }
-        let titles: Vec<&str> = shown.iter().filter_map(|m| metric::find(m)).map(|m| m.title).collect();
+        let titles: Vec<&str> = shown
+            .iter()
+            .filter_map(|m| metric::find(m))
+            .map(|m| m.title)
+            .collect();
         let alt = format!("{} by {x}", titles.join(" and "));
         panels.push(Panel {
             title,
-            chart: (points > 0).then(|| ChartLink::new("line", &query, alt, (340, 220), x == "step")),
+            chart: (points > 0)
+                .then(|| ChartLink::new("line", &query, alt, (340, 220), x == "step")),
             empty,
             points,
             caption: words.join(" · "),
@@ -302,14 +443,22 @@ async fn panels(store: &Store, result: &RunResult, choices: &Choices) -> Result<
 fn story<'a>(view: &'a View, cell: &CellOf) -> Option<(&'a View, Vec<Settled>)> {
     let row = view.experiment.row(&cell.row)?;
     let column = view.experiment.column(&cell.column)?;
-    let settled = settle::cell(&view.experiment, view.plan.profile.as_deref(), row, column, &view.options.set).ok()?;
+    let settled = settle::cell(
+        &view.experiment,
+        view.plan.profile.as_deref(),
+        row,
+        column,
+        &view.options.set,
+    )
+    .ok()?;
     Some((view, settled.keys))
 }
 
 /// The row whose refinement (or `set`) gave a key its value.
 fn row_of<'a>(view: &'a View, key: &Settled) -> Option<&'a rungs_spec::experiment::Row> {
     view.experiment.rows.iter().find(|row| {
-        key.from == format!("row {}", row.id) || (key.refinement.is_some() && key.from.ends_with(&format!("(row {})", row.id)))
+        key.from == format!("row {}", row.id)
+            || (key.refinement.is_some() && key.from.ends_with(&format!("(row {})", row.id)))
     })
 }
 
@@ -318,7 +467,11 @@ fn line(view: &View, key: &Settled) -> RecipeLine {
         key: key.key.clone(),
         value: key.value.trim_matches('"').to_owned(),
         from: key.from.clone(),
-        was: key.overrode.last().filter(|(was, _)| *was != key.value).map(|(was, _)| was.trim_matches('"').to_owned()),
+        was: key
+            .overrode
+            .last()
+            .filter(|(was, _)| *was != key.value)
+            .map(|(was, _)| was.trim_matches('"').to_owned()),
         color: row_of(view, key).map(|row| color(view, &row.id)),
     }
 }
@@ -326,19 +479,37 @@ fn line(view: &View, key: &Settled) -> RecipeLine {
 fn changes(view: &View, keys: &[Settled]) -> Vec<Change> {
     let mut by_row: BTreeMap<usize, Change> = BTreeMap::new();
     for key in keys {
-        let Some(row) = row_of(view, key) else { continue };
-        let place = view.experiment.rows.iter().position(|r| r.id == row.id).unwrap_or(0);
-        let change = by_row.entry(place).or_insert_with(|| Change { color: color(view, &row.id), label: row.label.clone(), lines: Vec::new() });
+        let Some(row) = row_of(view, key) else {
+            continue;
+        };
+        let place = view
+            .experiment
+            .rows
+            .iter()
+            .position(|r| r.id == row.id)
+            .unwrap_or(0);
+        let change = by_row.entry(place).or_insert_with(|| Change {
+            color: color(view, &row.id),
+            label: row.label.clone(),
+            lines: Vec::new(),
+        });
         change.lines.push(line(view, key));
     }
     by_row.into_values().collect()
 }
 
 fn plain_recipe(result: &RunResult) -> Result<Vec<RecipeLine>, Failure> {
-    let value = serde_json::to_value(&result.recipe).map_err(|e| Failure::internal(format!("The recipe could not be written: {e}.")))?;
+    let value = serde_json::to_value(&result.recipe)
+        .map_err(|e| Failure::internal(format!("The recipe could not be written: {e}.")))?;
     let mut lines = Vec::new();
     flatten("", &value, &mut |key, value| {
-        lines.push(RecipeLine { key, value, from: "recipe.json".to_owned(), was: None, color: None });
+        lines.push(RecipeLine {
+            key,
+            value,
+            from: "recipe.json".to_owned(),
+            was: None,
+            color: None,
+        });
     });
     Ok(lines)
 }
@@ -348,7 +519,11 @@ fn flatten(prefix: &str, value: &serde_json::Value, out: &mut impl FnMut(String,
     match value {
         serde_json::Value::Object(map) => {
             for (key, inner) in map {
-                let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                let path = if prefix.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{prefix}.{key}")
+                };
                 flatten(&path, inner, out);
             }
         }
@@ -359,15 +534,27 @@ fn flatten(prefix: &str, value: &serde_json::Value, out: &mut impl FnMut(String,
 }
 
 fn attempt_view(attempt: &AttemptRow) -> AttemptView {
-    let took = attempt.started_at_ms.zip(attempt.last_event_ms).map(|(a, b)| duration((b - a) as f64 / 1000.0));
-    let steps = attempt.step0.map(|from| format!("{} to {}", grouped(from), grouped(attempt.next_step.max(from))));
+    let took = attempt
+        .started_at_ms
+        .zip(attempt.last_event_ms)
+        .map(|(a, b)| duration((b - a) as f64 / 1000.0));
+    let steps = attempt.step0.map(|from| {
+        format!(
+            "{} to {}",
+            grouped(from),
+            grouped(attempt.next_step.max(from))
+        )
+    });
     AttemptView {
         number: attempt.attempt,
         state: attempt.state.word().to_owned(),
         started: attempt.started_at_ms.map_or_else(|| "–".to_owned(), moment),
         took: took.unwrap_or_else(|| "–".to_owned()),
         steps: steps.unwrap_or_else(|| "–".to_owned()),
-        resumed_from: attempt.resumed_from.clone().unwrap_or_else(|| "–".to_owned()),
+        resumed_from: attempt
+            .resumed_from
+            .clone()
+            .unwrap_or_else(|| "–".to_owned()),
         slot: attempt.slot.clone().unwrap_or_else(|| "–".to_owned()),
     }
 }
@@ -375,7 +562,9 @@ fn attempt_view(attempt: &AttemptRow) -> AttemptView {
 fn environment(attempts: &[AttemptRow]) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     if let Some(started) = attempts.iter().rev().find(|a| !a.environment.is_null()) {
-        flatten("", &started.environment, &mut |key, value| pairs.push((key, value)));
+        flatten("", &started.environment, &mut |key, value| {
+            pairs.push((key, value))
+        });
     }
     pairs
 }
@@ -395,11 +584,20 @@ fn log_tail(path: &std::path::Path) -> (String, String) {
             let text = String::from_utf8_lossy(&bytes);
             let lines: Vec<&str> = text.lines().skip(usize::from(cut)).collect();
             let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
-            let caption = if cut || shown.len() < lines.len() { format!("last {} lines", shown.len()) } else { plural(shown.len(), "line") };
+            let caption = if cut || shown.len() < lines.len() {
+                format!("last {} lines", shown.len())
+            } else {
+                plural(shown.len(), "line")
+            };
             (shown.join("\n"), caption)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (String::new(), "nothing yet".to_owned()),
-        Err(error) => (String::new(), format!("{} cannot be read: {error}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            (String::new(), "nothing yet".to_owned())
+        }
+        Err(error) => (
+            String::new(),
+            format!("{} cannot be read: {error}", path.display()),
+        ),
     }
 }
 
@@ -412,11 +610,27 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log.txt");
         assert_eq!(log_tail(&path).1, "nothing yet");
-        std::fs::write(&path, (1..=3).map(|i| format!("line {i}\n")).collect::<String>()).expect("written");
-        assert_eq!(log_tail(&path), ("line 1\nline 2\nline 3".to_owned(), "3 lines".to_owned()));
-        std::fs::write(&path, (1..=100_000).map(|i| format!("line {i}\n")).collect::<String>()).expect("written");
+        std::fs::write(
+            &path,
+            (1..=3).map(|i| format!("line {i}\n")).collect::<String>(),
+        )
+        .expect("written");
+        assert_eq!(
+            log_tail(&path),
+            ("line 1\nline 2\nline 3".to_owned(), "3 lines".to_owned())
+        );
+        std::fs::write(
+            &path,
+            (1..=100_000)
+                .map(|i| format!("line {i}\n"))
+                .collect::<String>(),
+        )
+        .expect("written");
         let (text, caption) = log_tail(&path);
-        assert_eq!((text.lines().count(), caption.as_str()), (200, "last 200 lines"));
+        assert_eq!(
+            (text.lines().count(), caption.as_str()),
+            (200, "last 200 lines")
+        );
         assert!(text.ends_with("line 100000"));
     }
 }

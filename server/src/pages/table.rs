@@ -3,14 +3,14 @@
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use rungs_report::Select;
 use rungs_report::format;
 use rungs_report::table::{Cell, CellStatus, MetricHead, Row, Table, Value};
-use rungs_report::Select;
 use rungs_spec::metric::{self, Direction};
 use rungs_spec::{refinement, settle};
 
-use crate::charts::{self, mean_curve};
 use super::{ChartLink, Layout, Link, escape, html};
+use crate::charts::{self, mean_curve};
 use crate::error::Failure;
 use crate::human::{duration, percent, plural, rate};
 use crate::state::Dashboard;
@@ -36,18 +36,30 @@ impl Choices {
     /// Which epoch is shown.
     pub fn select(&self) -> Result<Select, Failure> {
         let word = self.select.as_deref().unwrap_or(Select::default().word());
-        word.parse().map_err(|e: rungs_report::ReportError| Failure::bad_request("bad_select", e.to_string()))
+        word.parse().map_err(|e: rungs_report::ReportError| {
+            Failure::bad_request("bad_select", e.to_string())
+        })
     }
 
     /// The metric of a table that is shown.
     fn metric<'a>(&self, table: &'a Table) -> Result<&'a MetricHead, Failure> {
         let known = || table.metrics.iter().map(|m| m.name.as_str());
         match &self.metric {
-            None => table.metrics.first().ok_or_else(|| Failure::internal("the experiment names no metrics")),
-            Some(name) => table.metrics.iter().find(|m| m.name == *name).ok_or_else(|| {
-                let near = rungs_spec::error::nearest(name, known());
-                Failure::bad_request("bad_metric", format!("This table has no metric {name:?}; {near}"))
-            }),
+            None => table
+                .metrics
+                .first()
+                .ok_or_else(|| Failure::internal("the experiment names no metrics")),
+            Some(name) => table
+                .metrics
+                .iter()
+                .find(|m| m.name == *name)
+                .ok_or_else(|| {
+                    let near = rungs_spec::error::nearest(name, known());
+                    Failure::bad_request(
+                        "bad_metric",
+                        format!("This table has no metric {name:?}; {near}"),
+                    )
+                }),
         }
     }
 
@@ -59,10 +71,21 @@ impl Choices {
     }
 
     fn query(&self) -> String {
-        let pairs = [("profile", &self.profile), ("metric", &self.metric), ("select", &self.select), ("column", &self.column)];
-        let set: Vec<String> =
-            pairs.iter().filter_map(|(key, value)| Some(format!("{key}={}", escape(value.as_deref()?)))).collect();
-        if set.is_empty() { String::new() } else { format!("?{}", set.join("&")) }
+        let pairs = [
+            ("profile", &self.profile),
+            ("metric", &self.metric),
+            ("select", &self.select),
+            ("column", &self.column),
+        ];
+        let set: Vec<String> = pairs
+            .iter()
+            .filter_map(|(key, value)| Some(format!("{key}={}", escape(value.as_deref()?))))
+            .collect();
+        if set.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", set.join("&"))
+        }
     }
 }
 
@@ -163,26 +186,51 @@ pub async fn get(
     Query(choices): Query<Choices>,
 ) -> Result<Response, Failure> {
     if let Some((name, format)) = crate::export::suffix(&path) {
-        let view = dashboard.view(name, choices.profile.as_deref(), choices.select()?).await?;
+        let view = dashboard
+            .view(name, choices.profile.as_deref(), choices.select()?)
+            .await?;
         return crate::export::response(&view, format);
     }
     let layout = Layout::load(&dashboard, "tables").await?;
-    let view = dashboard.view(&path, choices.profile.as_deref(), choices.select()?).await?;
-    html(&Page { layout, page: page(&view, &choices)? })
+    let view = dashboard
+        .view(&path, choices.profile.as_deref(), choices.select()?)
+        .await?;
+    html(&Page {
+        layout,
+        page: page(&view, &choices)?,
+    })
 }
 
 fn page(view: &View, choices: &Choices) -> Result<TablePage, Failure> {
     let table = &view.table;
     let head = choices.metric(table)?;
     let name = &table.experiment;
-    let profile_words = table.profile.as_deref().map_or("The file as written.".to_owned(), |p| format!("{} profile.", capital(p)));
+    let profile_words = table
+        .profile
+        .as_deref()
+        .map_or("The file as written.".to_owned(), |p| {
+            format!("{} profile.", capital(p))
+        });
     let one_seed = table.values().any(|(.., v)| v.test == Some("mcnemar"));
-    let untouched = table.rows.iter().flat_map(|r| r.cells.values()).all(|c| matches!(c.status, CellStatus::New | CellStatus::Reference));
-    let in_profile = table.profile.as_deref().filter(|p| Some(*p) != view.experiment.default_profile.as_deref());
-    let command = format!("runner reproduce {name}{}", in_profile.map_or(String::new(), |p| format!(" --profile {p}")));
+    let untouched = table
+        .rows
+        .iter()
+        .flat_map(|r| r.cells.values())
+        .all(|c| matches!(c.status, CellStatus::New | CellStatus::Reference));
+    let in_profile = table
+        .profile
+        .as_deref()
+        .filter(|p| Some(*p) != view.experiment.default_profile.as_deref());
+    let command = format!(
+        "runner reproduce {name}{}",
+        in_profile.map_or(String::new(), |p| format!(" --profile {p}"))
+    );
     let mut note_more = Vec::new();
     if !view.options.set.is_empty() {
-        note_more.push(format!("Changed by --set {}.", view.options.set.join(" --set ")));
+        note_more.push(format!(
+            "Changed by --set {}.",
+            view.options.set.join(" --set ")
+        ));
     }
     Ok(TablePage {
         heading: heading(table),
@@ -200,10 +248,25 @@ fn page(view: &View, choices: &Choices) -> Result<TablePage, Failure> {
             Select::Best => "best epoch of each run, selected on val",
             Select::Last => "last epoch of each run",
         },
-        columns: table.columns.iter().map(|c| ColumnView { label: c.label.clone(), span: if c.reference_only { 1 } else { 4 } }).collect(),
-        rows: table.rows.iter().map(|row| row_view(view, row, head)).collect(),
+        columns: table
+            .columns
+            .iter()
+            .map(|c| ColumnView {
+                label: c.label.clone(),
+                span: if c.reference_only { 1 } else { 4 },
+            })
+            .collect(),
+        rows: table
+            .rows
+            .iter()
+            .map(|row| row_view(view, row, head))
+            .collect(),
         curves: curves(view, choices, head),
-        proofs: table.rows.iter().map(|row| proof(table, row, head)).collect(),
+        proofs: table
+            .rows
+            .iter()
+            .map(|row| proof(table, row, head))
+            .collect(),
         proof_caption: if one_seed {
             "With one seed, McNemar's test compares two trained models, not two recipes: --seeds 3 tests the recipe. Last epoch, Holm over this metric."
         } else {
@@ -222,51 +285,109 @@ pub fn heading(table: &Table) -> String {
 
 fn context(table: &Table) -> String {
     let stacked = table.rows.iter().any(|r| r.on.is_some());
-    let rows = if stacked { "each row keeps all rows it stands on" } else { "every row stands alone" };
+    let rows = if stacked {
+        "each row keeps all rows it stands on"
+    } else {
+        "every row stands alone"
+    };
     let select = match table.select {
         Select::Best => "best epoch of each run, selected on val",
         Select::Last => "last epoch of each run",
     };
-    format!("{rows} · {select} · {} per cell", plural(table.seeds as usize, "seed"))
+    format!(
+        "{rows} · {select} · {} per cell",
+        plural(table.seeds as usize, "seed")
+    )
 }
 
 fn segments(view: &View, choices: &Choices, head: &MetricHead) -> Vec<Choice> {
     let table = &view.table;
     let name = &table.experiment;
-    let link = |text: &str, current: bool, href: String| Link { href, text: text.to_owned(), current };
+    let link = |text: &str, current: bool, href: String| Link {
+        href,
+        text: text.to_owned(),
+        current,
+    };
     // From the smallest to the paper's: quick, standard, paper; others in the order of the alphabet.
     let mut profiles: Vec<&String> = view.experiment.profiles.keys().collect();
-    profiles.sort_by_key(|p| ["quick", "standard", "paper"].iter().position(|known| known == p).unwrap_or(1));
-    let profiles = profiles.into_iter().map(|p| {
-        link(p, table.profile.as_deref() == Some(p), choices.href(name, |c| c.profile = Some(p.clone())))
+    profiles.sort_by_key(|p| {
+        ["quick", "standard", "paper"]
+            .iter()
+            .position(|known| known == p)
+            .unwrap_or(1)
     });
-    let metrics = table.metrics.iter().map(|m| link(&m.title, m.name == head.name, choices.href(name, |c| c.metric = Some(m.name.clone()))));
+    let profiles = profiles.into_iter().map(|p| {
+        link(
+            p,
+            table.profile.as_deref() == Some(p),
+            choices.href(name, |c| c.profile = Some(p.clone())),
+        )
+    });
+    let metrics = table.metrics.iter().map(|m| {
+        link(
+            &m.title,
+            m.name == head.name,
+            choices.href(name, |c| c.metric = Some(m.name.clone())),
+        )
+    });
     let selects = [("best epoch", Select::Best), ("last", Select::Last)]
         .into_iter()
-        .map(|(text, s)| link(text, table.select == s, choices.href(name, |c| c.select = Some(s.word().to_owned()))));
-    [("Profile", profiles.collect()), ("Metric", metrics.collect()), ("Epoch", selects.collect::<Vec<_>>())]
-        .into_iter()
-        .filter(|(_, links): &(_, Vec<Link>)| links.len() > 1)
-        .map(|(label, links)| Choice { label, links })
-        .collect()
+        .map(|(text, s)| {
+            link(
+                text,
+                table.select == s,
+                choices.href(name, |c| c.select = Some(s.word().to_owned())),
+            )
+        });
+    [
+        ("Profile", profiles.collect()),
+        ("Metric", metrics.collect()),
+        ("Epoch", selects.collect::<Vec<_>>()),
+    ]
+    .into_iter()
+    .filter(|(_, links): &(_, Vec<Link>)| links.len() > 1)
+    .map(|(label, links)| Choice { label, links })
+    .collect()
 }
 
 fn downloads(name: &str, choices: &Choices) -> Vec<Link> {
-    let query = Choices { metric: None, column: None, ..choices.clone() }.query();
-    [("CSV", "csv", true), ("JSON", "json", false), ("LaTeX", "tex", true), ("Markdown", "md", true), ("One-file report", "html", false)]
-        .into_iter()
-        .map(|(text, suffix, current)| Link { href: format!("/tables/{}.{suffix}{query}", escape(name)), text: text.to_owned(), current })
-        .collect()
+    let query = Choices {
+        metric: None,
+        column: None,
+        ..choices.clone()
+    }
+    .query();
+    [
+        ("CSV", "csv", true),
+        ("JSON", "json", false),
+        ("LaTeX", "tex", true),
+        ("Markdown", "md", true),
+        ("One-file report", "html", false),
+    ]
+    .into_iter()
+    .map(|(text, suffix, current)| Link {
+        href: format!("/tables/{}.{suffix}{query}", escape(name)),
+        text: text.to_owned(),
+        current,
+    })
+    .collect()
 }
 
 /// Place of a row in its file.
 pub fn color(view: &View, row: &str) -> usize {
-    view.experiment.rows.iter().position(|r| r.id == row).unwrap_or(0) % COLORS
+    view.experiment
+        .rows
+        .iter()
+        .position(|r| r.id == row)
+        .unwrap_or(0)
+        % COLORS
 }
 
 fn row_view(view: &View, row: &Row, head: &MetricHead) -> RowView {
     let costs: Vec<_> = row.cells.values().filter_map(|c| c.cost).collect();
-    let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    let mean = |values: Vec<f64>| {
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
     let seconds = mean(costs.iter().map(|c| c.seconds).collect());
     let speed = mean(costs.iter().filter_map(|c| c.images_per_s).collect());
     RowView {
@@ -274,7 +395,12 @@ fn row_view(view: &View, row: &Row, head: &MetricHead) -> RowView {
         color: color(view, &row.id),
         label: row.label.clone(),
         small: what_it_adds(view, row),
-        cells: view.table.columns.iter().filter_map(|c| Some(cell_view(view, row, &c.id, row.cells.get(&c.id)?, head))).collect(),
+        cells: view
+            .table
+            .columns
+            .iter()
+            .filter_map(|c| Some(cell_view(view, row, &c.id, row.cells.get(&c.id)?, head)))
+            .collect(),
         cost: seconds.map_or_else(|| "–".to_owned(), duration),
         cost_value: seconds,
         speed: speed.map_or_else(String::new, |s| format!("{} img/s", rate(s))),
@@ -289,10 +415,18 @@ fn what_it_adds(view: &View, row: &Row) -> String {
     let profile = view.plan.profile.as_deref();
     let own = profile.and_then(|p| view.experiment.profiles.get(p));
     for id in &row.add {
-        let (Some(known), Some(ours)) = (refinement::find(id), own.and_then(|p| p.refinements.get(id))) else { continue };
+        let (Some(known), Some(ours)) = (
+            refinement::find(id),
+            own.and_then(|p| p.refinements.get(id)),
+        ) else {
+            continue;
+        };
         let usual = known.defaults();
         let changed = ours.iter().find_map(|(key, value)| {
-            let (a, b) = (rungs_spec::keys::shown(usual.get(key)?), rungs_spec::keys::shown(value));
+            let (a, b) = (
+                rungs_spec::keys::shown(usual.get(key)?),
+                rungs_spec::keys::shown(value),
+            );
             (a != b).then(|| format!("{key} {a} → {b} in {}", profile.unwrap_or("")))
         });
         if let Some(text) = changed {
@@ -302,17 +436,27 @@ fn what_it_adds(view: &View, row: &Row) -> String {
     if row.on.is_none() {
         return "the root of the stack".to_owned();
     }
-    let written = view.experiment.row(&row.id).zip(view.experiment.columns.iter().find(|c| !c.reference_only));
-    let settled = written.and_then(|(r, c)| settle::cell(&view.experiment, profile, r, c, &[]).ok());
+    let written = view
+        .experiment
+        .row(&row.id)
+        .zip(view.experiment.columns.iter().find(|c| !c.reference_only));
+    let settled =
+        written.and_then(|(r, c)| settle::cell(&view.experiment, profile, r, c, &[]).ok());
     let keys = settled.map(|s| s.keys).unwrap_or_default();
     let set = keys.iter().filter(|k| {
-        k.refinement.as_ref().is_some_and(|id| row.add.contains(id)) || k.from == format!("row {}", row.id)
+        k.refinement.as_ref().is_some_and(|id| row.add.contains(id))
+            || k.from == format!("row {}", row.id)
     });
-    set.take(1).map(|k| format!("{} = {}", k.key, k.value.trim_matches('"'))).collect::<String>()
+    set.take(1)
+        .map(|k| format!("{} = {}", k.key, k.value.trim_matches('"')))
+        .collect::<String>()
 }
 
 fn emulated_below(view: &View, row: &Row) -> bool {
-    row.on.as_deref().and_then(|on| view.table.row(on)).is_some_and(|r| r.cells.values().any(|c| c.emulated))
+    row.on
+        .as_deref()
+        .and_then(|on| view.table.row(on))
+        .is_some_and(|r| r.cells.values().any(|c| c.emulated))
 }
 
 fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHead) -> CellView {
@@ -326,7 +470,9 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
         runs: cell.status != CellStatus::Reference,
         paper: value.paper.map_or_else(|| "–".to_owned(), number),
         paper_value: value.paper,
-        paper_step: value.paper_delta.map_or_else(String::new, |d| format::delta(&head.name, d)),
+        paper_step: value
+            .paper_delta
+            .map_or_else(String::new, |d| format::delta(&head.name, d)),
         unverified: value.unverified,
         status: cell.status.word(),
         ours: value.mean.map(number),
@@ -353,21 +499,31 @@ fn shown_run<'a>(view: &View, cell: &'a Cell) -> Option<&'a rungs_spec::RunKey> 
         CellStatus::Running => "running",
         _ => "",
     };
-    let of_state = cell.runs.iter().zip(&cell.states).find(|(_, state)| **state == wanted).map(|(run, _)| run);
+    let of_state = cell
+        .runs
+        .iter()
+        .zip(&cell.states)
+        .find(|(_, state)| **state == wanted)
+        .map(|(run, _)| run);
     of_state.or_else(|| cell.runs.iter().find(|run| view.results.contains_key(run)))
 }
 
-/// What a running cell is doing now: `epoch 2 of 4 · 1.9k img/s`.
+/// What a running cell is doing now: `epoch 2 of 4`.
 fn live(view: &View, cell: &Cell) -> String {
-    let running = cell.runs.iter().zip(&cell.states).find(|(_, state)| **state == "running");
-    let Some(run) = running.and_then(|(key, _)| view.results.get(key)) else { return String::new() };
+    let running = cell
+        .runs
+        .iter()
+        .zip(&cell.states)
+        .find(|(_, state)| **state == "running");
+    let Some(run) = running.and_then(|(key, _)| view.results.get(key)) else {
+        return String::new();
+    };
     let p = run.progress;
     if p.steps_per_epoch == 0 {
         return "starting".to_owned();
     }
     let epoch = (p.step / p.steps_per_epoch + 1).min(u64::from(run.recipe.epochs));
-    let speed = if p.images_per_s > 0.0 { format!(" · {} img/s", rate(p.images_per_s)) } else { String::new() };
-    format!("epoch {epoch} of {}{speed}", run.recipe.epochs)
+    format!("epoch {epoch} of {}", run.recipe.epochs)
 }
 
 fn small(value: &Value, cell: &Cell, head: &MetricHead, live: &str) -> String {
@@ -384,7 +540,12 @@ fn small(value: &Value, cell: &Cell, head: &MetricHead, live: &str) -> String {
     match cell.status {
         CellStatus::New if value.mean.is_none() => words.push("not run".to_owned()),
         CellStatus::Done | CellStatus::New | CellStatus::Reference | CellStatus::Running => {}
-        other if cell.runs.len() > 1 => words.push(format!("{} of {} done, {}", cell.progress.done, cell.runs.len(), other.word())),
+        other if cell.runs.len() > 1 => words.push(format!(
+            "{} of {} done, {}",
+            cell.progress.done,
+            cell.runs.len(),
+            other.word()
+        )),
         other if value.mean.is_some() => words.push(other.word().to_owned()),
         _ => {}
     }
@@ -394,7 +555,11 @@ fn small(value: &Value, cell: &Cell, head: &MetricHead, live: &str) -> String {
 fn title(value: &Value, cell: &Cell, head: &MetricHead) -> String {
     let mut words = Vec::new();
     if let Some([low, high]) = value.ci95 {
-        words.push(format!("95 % CI of the mean {} to {}", format::number(&head.name, low), format::number(&head.name, high)));
+        words.push(format!(
+            "95 % CI of the mean {} to {}",
+            format::number(&head.name, low),
+            format::number(&head.name, high)
+        ));
     }
     if !value.best_epoch.is_empty() {
         let epochs: Vec<String> = value.best_epoch.iter().map(u64::to_string).collect();
@@ -408,7 +573,9 @@ fn title(value: &Value, cell: &Cell, head: &MetricHead) -> String {
 /// Chip, class, second line, explanation of a step. Colour only where a test found a difference in
 /// the direction that is shown; outlined where the test speaks of two models only.
 fn step(value: &Value, head: &MetricHead) -> (String, &'static str, String, String) {
-    let Some(delta) = value.delta else { return ("–".to_owned(), "none", String::new(), String::new()) };
+    let Some(delta) = value.delta else {
+        return ("–".to_owned(), "none", String::new(), String::new());
+    };
     let text = format::delta(&head.name, delta);
     let class = match (better(value, head), value.test) {
         (Some(true), Some("mcnemar")) => "up models",
@@ -418,13 +585,23 @@ fn step(value: &Value, head: &MetricHead) -> (String, &'static str, String, Stri
         (None, _) => "flat",
     };
     let small = match (value.delta_ci95, value.test, value.p_holm) {
-        (Some([low, high]), ..) => format!("[{}, {}]", format::delta(&head.name, low), format::delta(&head.name, high)),
+        (Some([low, high]), ..) => format!(
+            "[{}, {}]",
+            format::delta(&head.name, low),
+            format::delta(&head.name, high)
+        ),
         (None, Some("mcnemar"), Some(p)) => format!("2 models, {}", format::p_value(p)),
         _ => String::new(),
     };
     let test = match (value.test, value.p_holm) {
-        (Some("mcnemar"), Some(p)) => format!("McNemar's test of two trained models at the last epoch, {} after Holm", format::p_value(p)),
-        (Some(test), Some(p)) => format!("{test} over seeds at the last epoch, {} after Holm", format::p_value(p)),
+        (Some("mcnemar"), Some(p)) => format!(
+            "McNemar's test of two trained models at the last epoch, {} after Holm",
+            format::p_value(p)
+        ),
+        (Some(test), Some(p)) => format!(
+            "{test} over seeds at the last epoch, {} after Holm",
+            format::p_value(p)
+        ),
         _ => String::new(),
     };
     (text, class, small, test)
@@ -447,27 +624,49 @@ fn better(value: &Value, head: &MetricHead) -> Option<bool> {
 /// One row in words: what is proved column by column, what is undecided in one line.
 fn proof(table: &Table, row: &Row, head: &MetricHead) -> Proof {
     let term = row.label.trim_start_matches("+ ").to_owned();
-    let plain = |verb: &str, rest: String| ProofLine { strong: false, verb: verb.to_owned(), rest };
+    let plain = |verb: &str, rest: String| ProofLine {
+        strong: false,
+        verb: verb.to_owned(),
+        rest,
+    };
     if row.on.is_none() {
-        return Proof { term, lines: vec![plain("root of the stack", String::new())] };
+        return Proof {
+            term,
+            lines: vec![plain("root of the stack", String::new())],
+        };
     }
     let (mut lines, mut undecided, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for column in table.columns.iter().filter(|c| !c.reference_only) {
-        let Some(value) = row.cells.get(&column.id).and_then(|c| c.metrics.get(&head.name)) else { continue };
+        let Some(value) = row
+            .cells
+            .get(&column.id)
+            .and_then(|c| c.metrics.get(&head.name))
+        else {
+            continue;
+        };
         match (value.delta, better(value, head)) {
             (None, _) => missing.push(column.label.clone()),
             (Some(_), None) => {
-                let p = value.p_holm.map_or_else(String::new, |p| format!(" ({})", sentence(&format::p_value(p))));
+                let p = value.p_holm.map_or_else(String::new, |p| {
+                    format!(" ({})", sentence(&format::p_value(p)))
+                });
                 undecided.push(format!("{}{p}", column.label));
             }
             (Some(delta), Some(up)) => lines.push(proved(value, delta, up, &column.label, head)),
         }
     }
     if !undecided.is_empty() {
-        lines.push(plain("undecided", format!(" at {}", undecided.join(" and "))));
+        lines.push(plain(
+            "undecided",
+            format!(" at {}", undecided.join(" and ")),
+        ));
     }
     if !missing.is_empty() {
-        let place = if lines.is_empty() { String::new() } else { format!(" at {}", missing.join(" and ")) };
+        let place = if lines.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", missing.join(" and "))
+        };
         lines.push(plain("no step yet", place));
     }
     Proof { term, lines }
@@ -483,11 +682,20 @@ fn proved(value: &Value, delta: f64, up: bool, column: &str, head: &MetricHead) 
     };
     let paper = match (value.verdict, value.paper_delta) {
         (Some("same sign"), _) => ", as the paper says".to_owned(),
-        (Some("opposite sign"), Some(theirs)) => format!(", against the paper's {}", format::delta(&head.name, theirs)),
+        (Some("opposite sign"), Some(theirs)) => format!(
+            ", against the paper's {}",
+            format::delta(&head.name, theirs)
+        ),
         _ => String::new(),
     };
-    let p = value.p_holm.map_or_else(String::new, |p| format!(", {}", sentence(&format::p_value(p))));
-    ProofLine { strong: !models, verb: format!("{verb} at {column}"), rest: format!(": {}{p}{paper}", format::delta(&head.name, delta)) }
+    let p = value.p_holm.map_or_else(String::new, |p| {
+        format!(", {}", sentence(&format::p_value(p)))
+    });
+    ProofLine {
+        strong: !models,
+        verb: format!("{verb} at {column}"),
+        rest: format!(": {}{p}{paper}", format::delta(&head.name, delta)),
+    }
 }
 
 /// A short formula that a line does not break: `p = 0.03`.
@@ -498,23 +706,49 @@ fn sentence(formula: &str) -> String {
 fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {
     let table = &view.table;
     let drawn = |column: &str| -> usize {
-        let runs = table.rows.iter().filter_map(|r| r.cells.get(column)).flat_map(|c| &c.runs);
-        let evaluations = runs.filter_map(|key| view.results.get(key)).flat_map(|r| &r.evaluations);
-        evaluations.filter(|e| e.metrics.contains_key(&head.name)).count()
+        let runs = table
+            .rows
+            .iter()
+            .filter_map(|r| r.cells.get(column))
+            .flat_map(|c| &c.runs);
+        let evaluations = runs
+            .filter_map(|key| view.results.get(key))
+            .flat_map(|r| &r.evaluations);
+        evaluations
+            .filter(|e| e.metrics.contains_key(&head.name))
+            .count()
     };
     let with_curves: Vec<_> = table.columns.iter().filter(|c| drawn(&c.id) > 0).collect();
-    let asked = choices.column.as_deref().and_then(|id| with_curves.iter().find(|c| c.id == id));
+    let asked = choices
+        .column
+        .as_deref()
+        .and_then(|id| with_curves.iter().find(|c| c.id == id));
     let column = asked.or(with_curves.last())?;
     let points = drawn(&column.id);
-    let mut query = format!("experiment={}&column={}&metric={}", escape(&table.experiment), escape(&column.id), escape(&head.name));
+    let mut query = format!(
+        "experiment={}&column={}&metric={}",
+        escape(&table.experiment),
+        escape(&column.id),
+        escape(&head.name)
+    );
     if let Some(profile) = &table.profile {
         query.push_str(&format!("&profile={}", escape(profile)));
     }
     query.push_str(&format!("&v={points}"));
-    let seeds = if table.seeds > 1 { format!(" · mean of {} seeds", table.seeds) } else { String::new() };
+    let seeds = if table.seeds > 1 {
+        format!(" · mean of {} seeds", table.seeds)
+    } else {
+        String::new()
+    };
     let title = format!("{} by epoch, {}{seeds}", head.title, column.label);
     Some(Curves {
-        chart: ChartLink::new("table", &query, format!("{title}: one curve per row"), (740, 340), false),
+        chart: ChartLink::new(
+            "table",
+            &query,
+            format!("{title}: one curve per row"),
+            (740, 340),
+            false,
+        ),
         title,
         columns: if with_curves.len() < 2 {
             Vec::new()
@@ -534,5 +768,7 @@ fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {
 
 fn capital(word: &str) -> String {
     let mut chars = word.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
