@@ -133,8 +133,11 @@ impl Checkpoints {
         let bytes = weights::serialize(dict, Some((METADATA, position))).map_err(broken)?;
         let path = self.path(which);
         let temporary = path.with_extension("safetensors.tmp");
-        write_synced(&temporary, &bytes)
-            .map_err(|error| io_failure("cannot write", &temporary, error))?;
+        if let Err(error) = write_synced(&temporary, &bytes) {
+            // Half a file is of no use, and the disk may be full. The first error is the one to tell.
+            let _ = std::fs::remove_file(&temporary);
+            return Err(io_failure("cannot write", &temporary, error));
+        }
         if which == "last" && path.exists() {
             let previous = self.path("previous");
             std::fs::rename(&path, &previous)

@@ -4,7 +4,10 @@
 
 /// Call before the first tensor is made.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "mallopt has no safe form; the environment variables are read before main")]
+#[expect(
+    unsafe_code,
+    reason = "mallopt has no safe form; the environment variables are read before main"
+)]
 pub fn keep_freed() {
     // Older glibc refuses more than 32 MiB.
     const GIB: i32 = 1 << 30;

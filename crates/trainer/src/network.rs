@@ -273,7 +273,11 @@ impl Network {
 
     /// Logits (N, classes) of images (N, 3, H, W).
     pub fn forward(&self, images: &Tensor, pass: Pass) -> Tensor {
-        self.sequence(&self.operations, pass.boundary.apply(images.shallow_clone()), pass)
+        self.sequence(
+            &self.operations,
+            pass.boundary.apply(images.shallow_clone()),
+            pass,
+        )
     }
 
     fn sequence(&self, operations: &[Operation], mut x: Tensor, pass: Pass) -> Tensor {

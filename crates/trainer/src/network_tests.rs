@@ -17,22 +17,43 @@ thread_local! {
 }
 
 fn small(name: &str, arithmetic: Arithmetic, replicas: u32) -> (Network, Parameters, Replicas) {
-    let shape = Shape { depths: vec![1, 1], width: 0.125, dropout: 0.0, variant: Variant::Paper, classes: 10 };
+    let shape = Shape {
+        depths: vec![1, 1],
+        width: 0.125,
+        dropout: 0.0,
+        variant: Variant::Paper,
+        classes: 10,
+    };
     let network = Network::new(&Model::build(name, &shape).expect("a known model"));
     let mut parameters = Parameters::new(&network, arithmetic, Device::Cpu);
-    init::draw(&mut parameters, &network.parameters, Distribution::Xavier, 3);
+    init::draw(
+        &mut parameters,
+        &network.parameters,
+        Distribution::Xavier,
+        3,
+    );
     parameters.refresh();
     let replicas = Replicas::new(&network, replicas, arithmetic.master(), Device::Cpu);
     (network, parameters, replicas)
 }
 
 fn images(n: i64, side: i64, kind: Kind) -> Tensor {
-    let values: Vec<f32> = (0..n * 3 * side * side).map(|i| ((i * 7919) % 1009) as f32 / 300.0 - 1.5).collect();
-    Tensor::from_slice(&values).view([n, side, side, 3]).permute([0, 3, 1, 2]).to_kind(kind)
+    let values: Vec<f32> = (0..n * 3 * side * side)
+        .map(|i| ((i * 7919) % 1009) as f32 / 300.0 - 1.5)
+        .collect();
+    Tensor::from_slice(&values)
+        .view([n, side, side, 3])
+        .permute([0, 3, 1, 2])
+        .to_kind(kind)
 }
 
 fn pass<'a>(parameters: &'a Parameters, norms: Norms<'a>, boundary: Boundary) -> Pass<'a> {
-    Pass { parameters: parameters.leaves(), norms, boundary, dropout: true }
+    Pass {
+        parameters: parameters.leaves(),
+        norms,
+        boundary,
+        dropout: true,
+    }
 }
 
 #[test]
@@ -41,7 +62,11 @@ fn emulated_half_rounds_activations_and_gradients_at_every_layer_boundary() {
     BOUNDARIES.with_borrow_mut(Vec::clear);
     let logits = network.forward(
         &images(8, 28, Kind::Float),
-        pass(&parameters, Norms::Train(&replicas), Boundary::RoundedToHalf),
+        pass(
+            &parameters,
+            Norms::Train(&replicas),
+            Boundary::RoundedToHalf,
+        ),
     );
     let labels = Tensor::from_slice(&[0_i64, 1, 2, 3, 4, 5, 6, 7]);
     let loss = logits.cross_entropy_for_logits(&labels) * 1024.0;
@@ -50,21 +75,39 @@ fn emulated_half_rounds_activations_and_gradients_at_every_layer_boundary() {
     // convolution and BN, add + relu; global average pool, fc.
     assert_eq!(seen.len(), 4 + 2 * 9 + 2);
     let half = |x: &Tensor| x.to_kind(Kind::Half).to_kind(Kind::Float);
-    let tracked: Vec<_> = seen[1..].iter().flat_map(|(before, after)| [before, after]).collect();
+    let tracked: Vec<_> = seen[1..]
+        .iter()
+        .flat_map(|(before, after)| [before, after])
+        .collect();
     let gradients = Tensor::run_backward(&[&loss], &tracked, true, false);
     let mut rounding_matters = [false; 2];
     for (i, (before, after)) in seen.iter().enumerate() {
-        assert!(after.equal(&half(after)), "activation {i} is not a half value");
+        assert!(
+            after.equal(&half(after)),
+            "activation {i} is not a half value"
+        );
         // A ReLU behind the boundary may have worked in place: it only zeroes.
         rounding_matters[0] |= !before.equal(after);
     }
     for (i, pair) in gradients.chunks(2).enumerate() {
-        let [before, after] = pair else { unreachable!("gradients come in pairs") };
-        assert!(before.equal(&half(after)), "gradient {i} is not the half rounding of what arrived");
-        assert!(before.abs().max().double_value(&[]) > 0.0, "gradient {i} is zero");
+        let [before, after] = pair else {
+            unreachable!("gradients come in pairs")
+        };
+        assert!(
+            before.equal(&half(after)),
+            "gradient {i} is not the half rounding of what arrived"
+        );
+        assert!(
+            before.abs().max().double_value(&[]) > 0.0,
+            "gradient {i} is zero"
+        );
         rounding_matters[1] |= !before.equal(after);
     }
-    assert_eq!(rounding_matters, [true, true], "nothing was rounded: the test would not see a missing rounding");
+    assert_eq!(
+        rounding_matters,
+        [true, true],
+        "nothing was rounded: the test would not see a missing rounding"
+    );
     // Weights in use are half values, BN parameters are not rounded.
     for (spec, leaf) in network.parameters.iter().zip(parameters.leaves()) {
         if matches!(spec.role, Role::Weight | Role::Bias) {
@@ -76,13 +119,20 @@ fn emulated_half_rounds_activations_and_gradients_at_every_layer_boundary() {
 /// Trap 7: with gamma = 0 a block is exactly relu of its shortcut.
 #[test]
 fn trap_7_zero_gamma_makes_a_block_the_relu_of_its_shortcut() {
-    let (mut network, mut parameters, replicas) = small("resnet50", Arithmetic::Plain(Kind::Float), 1);
+    let (mut network, mut parameters, replicas) =
+        small("resnet50", Arithmetic::Plain(Kind::Float), 1);
     init::zero_gamma(&mut parameters, &network.parameters);
-    let block = network.operations.iter().position(|op| matches!(op, Operation::Residual { .. })).expect("a block");
+    let block = network
+        .operations
+        .iter()
+        .position(|op| matches!(op, Operation::Residual { .. }))
+        .expect("a block");
     let Operation::Residual { main: _, shortcut } = network.operations.swap_remove(block) else {
         unreachable!("just found")
     };
-    let x = images(4, 8, Kind::Float).repeat([1, 3, 1, 1]).narrow(1, 0, 8);
+    let x = images(4, 8, Kind::Float)
+        .repeat([1, 3, 1, 1])
+        .narrow(1, 0, 8);
     let pass = pass(&parameters, Norms::Train(&replicas), Boundary::Exact);
     let expected = network.sequence(&shortcut, x.shallow_clone(), pass).relu();
     let (whole, ..) = small("resnet50", Arithmetic::Plain(Kind::Float), 1);
@@ -95,18 +145,43 @@ fn trap_7_zero_gamma_makes_a_block_the_relu_of_its_shortcut() {
 fn trap_19_running_statistics_are_those_of_the_replicas_slice() {
     let (network, parameters, replicas) = small("resnet50", Arithmetic::Plain(Kind::Double), 4);
     let x = images(8, 28, Kind::Double);
-    let _ = network.forward(&x, pass(&parameters, Norms::Train(&replicas), Boundary::Exact));
-    let conv = x.conv2d(&parameters.leaves()[0], None::<&Tensor>, [2, 2], [3, 3], [1, 1], 1);
+    let _ = network.forward(
+        &x,
+        pass(&parameters, Norms::Train(&replicas), Boundary::Exact),
+    );
+    let conv = x.conv2d(
+        &parameters.leaves()[0],
+        None::<&Tensor>,
+        [2, 2],
+        [3, 3],
+        [1, 1],
+        1,
+    );
     for (r, stats) in replicas.each().iter().enumerate() {
-        let slice = conv.narrow(0, 2 * r as i64, 2).transpose(0, 1).reshape([8, -1]);
+        let slice = conv
+            .narrow(0, 2 * r as i64, 2)
+            .transpose(0, 1)
+            .reshape([8, -1]);
         let (mean, var) = stats.of(0);
         let expected_mean = slice.mean_dim([1].as_slice(), false, None) * 0.1;
         let expected_var = slice.var_dim([1].as_slice(), true, false) * 0.1 + 0.9;
-        assert!(mean.allclose(&expected_mean, 1e-12, 1e-12, false), "replica {r}");
-        assert!(var.allclose(&expected_var, 1e-12, 1e-12, false), "replica {r}");
+        assert!(
+            mean.allclose(&expected_mean, 1e-12, 1e-12, false),
+            "replica {r}"
+        );
+        assert!(
+            var.allclose(&expected_var, 1e-12, 1e-12, false),
+            "replica {r}"
+        );
     }
     let mean = replicas.mean(&network);
-    let by_hand = replicas.each().iter().map(|stats| stats.flat.copy()).reduce(|a, b| a + b).expect("four") / 4.0;
+    let by_hand = replicas
+        .each()
+        .iter()
+        .map(|stats| stats.flat.copy())
+        .reduce(|a, b| a + b)
+        .expect("four")
+        / 4.0;
     assert!(mean.flat.allclose(&by_hand, 1e-14, 1e-14, false));
 }
 
@@ -115,13 +190,24 @@ fn trap_19_running_statistics_are_those_of_the_replicas_slice() {
 fn replicas_are_as_if_each_had_its_own_network() {
     let (network, parameters, replicas) = small("resnet50", Arithmetic::Plain(Kind::Double), 2);
     let x = images(8, 28, Kind::Double);
-    let both = network.forward(&x, pass(&parameters, Norms::Train(&replicas), Boundary::Exact));
+    let both = network.forward(
+        &x,
+        pass(&parameters, Norms::Train(&replicas), Boundary::Exact),
+    );
     for r in 0..2 {
         let alone = Replicas::new(&network, 1, Kind::Double, Device::Cpu);
         let slice = x.narrow(0, 4 * r, 4);
-        let logits = network.forward(&slice, pass(&parameters, Norms::Train(&alone), Boundary::Exact));
+        let logits = network.forward(
+            &slice,
+            pass(&parameters, Norms::Train(&alone), Boundary::Exact),
+        );
         assert!(logits.allclose(&both.narrow(0, 4 * r, 4), 1e-12, 1e-12, false));
-        assert!(alone.each()[0].flat.allclose(&replicas.each()[r as usize].flat, 1e-12, 1e-12, false));
+        assert!(alone.each()[0].flat.allclose(
+            &replicas.each()[r as usize].flat,
+            1e-12,
+            1e-12,
+            false
+        ));
     }
 }
 
@@ -132,14 +218,19 @@ fn every_resnet_computes_odd_sizes_and_the_right_strides() {
         let (network, parameters, replicas) = small(name, Arithmetic::Plain(Kind::Float), 1);
         for side in [28, 37] {
             let x = images(2, side, Kind::Float);
-            let logits = network.forward(&x, pass(&parameters, Norms::Train(&replicas), Boundary::Exact));
+            let logits = network.forward(
+                &x,
+                pass(&parameters, Norms::Train(&replicas), Boundary::Exact),
+            );
             assert_eq!(logits.size(), [2, 10], "{name} at {side}");
         }
     }
     let (network, parameters, _) = small("resnet50", Arithmetic::Plain(Kind::Float), 1);
     let strides = network.operations.iter().filter_map(|op| match op {
         Operation::Residual { main, .. } => match main.first() {
-            Some(Operation::Conv { weight, stride, .. }) => Some((parameters.leaves()[*weight].size()[2], *stride)),
+            Some(Operation::Conv { weight, stride, .. }) => {
+                Some((parameters.leaves()[*weight].size()[2], *stride))
+            }
             _ => None,
         },
         _ => None,
@@ -152,11 +243,20 @@ fn folding_bn_into_convolutions_changes_nothing_but_rounding() {
     let (network, parameters, replicas) = small("resnet50d", Arithmetic::Plain(Kind::Double), 1);
     let x = images(4, 28, Kind::Double);
     for _ in 0..3 {
-        let _ = network.forward(&x, pass(&parameters, Norms::Train(&replicas), Boundary::Exact));
+        let _ = network.forward(
+            &x,
+            pass(&parameters, Norms::Train(&replicas), Boundary::Exact),
+        );
     }
     let stats = replicas.mean(&network);
     let folded = network.fold(parameters.leaves(), &stats);
-    let plain = network.forward(&x, pass(&parameters, Norms::Running(&stats), Boundary::Exact));
-    let fast = network.forward(&x, pass(&parameters, Norms::Folded(&folded), Boundary::Exact));
+    let plain = network.forward(
+        &x,
+        pass(&parameters, Norms::Running(&stats), Boundary::Exact),
+    );
+    let fast = network.forward(
+        &x,
+        pass(&parameters, Norms::Folded(&folded), Boundary::Exact),
+    );
     assert!(fast.allclose(&plain, 1e-10, 1e-10, false));
 }

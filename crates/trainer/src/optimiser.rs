@@ -112,10 +112,10 @@ fn finite(gradient: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use rungs_spec::model::{Conv, Layer, Model};
     use super::*;
     use crate::network::Network;
     use crate::parameters::Arithmetic;
+    use rungs_spec::model::{Conv, Layer, Model};
 
     const NAG: Settings = Settings {
         momentum: 0.9,

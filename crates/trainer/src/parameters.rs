@@ -168,6 +168,7 @@ impl Parameters {
 
     /// How many of `order` are kept in half.
     fn halved_parameters(&self) -> usize {
-        self.order.partition_point(|i| self.starts[*i] < self.halved)
+        self.order
+            .partition_point(|i| self.starts[*i] < self.halved)
     }
 }

@@ -266,7 +266,13 @@ mod tests {
     use crate::parameters::Arithmetic;
 
     fn network(variant: Variant) -> (Network, Parameters, Replicas) {
-        let shape = Shape { depths: vec![1, 2], width: 0.25, dropout: 0.0, variant, classes: 7 };
+        let shape = Shape {
+            depths: vec![1, 2],
+            width: 0.25,
+            dropout: 0.0,
+            variant,
+            classes: 7,
+        };
         let network = Network::new(&Model::build("resnet50", &shape).expect("a known model"));
         let parameters = Parameters::new(&network, Arithmetic::Plain(Kind::Float), Device::Cpu);
         let replicas = Replicas::new(&network, 1, Kind::Float, Device::Cpu);
@@ -282,7 +288,10 @@ mod tests {
     fn what_is_written_is_read_back_and_the_shape_is_read_off_it() {
         let dict = dict();
         let back = parse(&serialize(&dict, None).expect("writes")).expect("reads");
-        assert_eq!(digest(&dict).expect("digest"), digest(&back).expect("digest"));
+        assert_eq!(
+            digest(&dict).expect("digest"),
+            digest(&back).expect("digest")
+        );
         let model = model_of("resnet50", &back).expect("a model");
         assert_eq!(model.classes, 7);
         let (mut network, mut parameters, replicas) = network(Variant::Paper);
@@ -295,8 +304,15 @@ mod tests {
     #[test]
     fn one_changed_value_changes_the_digest() {
         let mut other = dict();
-        let _ = other.get_mut("fc.bias").expect("fc.bias").narrow(0, 0, 1).fill_(1e-30);
-        assert_ne!(digest(&dict()).expect("digest"), digest(&other).expect("digest"));
+        let _ = other
+            .get_mut("fc.bias")
+            .expect("fc.bias")
+            .narrow(0, 0, 1)
+            .fill_(1e-30);
+        assert_ne!(
+            digest(&dict()).expect("digest"),
+            digest(&other).expect("digest")
+        );
     }
 
     #[test]
@@ -304,15 +320,32 @@ mod tests {
         let mut dict = dict();
         let fc = dict.remove("fc.weight").expect("fc.weight");
         dict.insert("head.weight".into(), fc);
-        dict.insert("bn1.weight".into(), Tensor::zeros([3], (Kind::Float, Device::Cpu)));
-        dict.insert("bn1.num_batches_tracked".into(), Tensor::zeros([], (Kind::Int64, Device::Cpu)));
-        dict.insert("AuxLogits.fc.weight".into(), Tensor::zeros([3], (Kind::Float, Device::Cpu)));
+        dict.insert(
+            "bn1.weight".into(),
+            Tensor::zeros([3], (Kind::Float, Device::Cpu)),
+        );
+        dict.insert(
+            "bn1.num_batches_tracked".into(),
+            Tensor::zeros([], (Kind::Int64, Device::Cpu)),
+        );
+        dict.insert(
+            "AuxLogits.fc.weight".into(),
+            Tensor::zeros([3], (Kind::Float, Device::Cpu)),
+        );
         let (network, mut parameters, replicas) = network(Variant::Paper);
-        let error = load(&dict, &network, &mut parameters, &replicas).expect_err("refused").to_string();
+        let error = load(&dict, &network, &mut parameters, &replicas)
+            .expect_err("refused")
+            .to_string();
         assert!(error.contains("missing: fc.weight"), "{error}");
         assert!(error.contains("unknown: head.weight."), "{error}");
-        assert!(error.contains("bn1.weight is [3], expected [16]"), "{error}");
-        assert!(!error.contains("num_batches_tracked") && !error.contains("AuxLogits"), "{error}");
+        assert!(
+            error.contains("bn1.weight is [3], expected [16]"),
+            "{error}"
+        );
+        assert!(
+            !error.contains("num_batches_tracked") && !error.contains("AuxLogits"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -12,12 +12,19 @@ use serde_json::Value;
 use support::{Run, run_file, small_recipe};
 
 fn trainer(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trainer")).args(args).output().expect("the trainer starts")
+    Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .args(args)
+        .output()
+        .expect("the trainer starts")
 }
 
 fn json(args: &[&str]) -> Value {
     let output = trainer(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("JSON on stdout")
 }
 
@@ -27,8 +34,16 @@ fn text(path: &Path) -> &str {
 
 #[test]
 fn it_finds_libtorch_with_an_empty_environment() {
-    let output = Command::new(env!("CARGO_BIN_EXE_trainer")).arg("devices").env_clear().output().expect("starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .arg("devices")
+        .env_clear()
+        .output()
+        .expect("starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -46,10 +61,19 @@ fn inspect_counts_what_recipes_md_counts() {
     assert_eq!(inspected["parameters"], 25_557_032);
     assert_eq!(inspected["exempt"], 54_120);
     assert_eq!(inspected["macs"], 3_857_973_248_u64);
-    let names: Vec<&str> =
-        inspected["state_dict"].as_array().expect("rows").iter().filter_map(|row| row["name"].as_str()).collect();
+    let names: Vec<&str> = inspected["state_dict"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .filter_map(|row| row["name"].as_str())
+        .collect();
     assert_eq!(names.len(), 161 + 106, "parameters and running statistics");
-    for name in ["conv1.weight", "layer2.0.downsample.1.running_var", "layer4.2.bn3.bias", "fc.bias"] {
+    for name in [
+        "conv1.weight",
+        "layer2.0.downsample.1.running_var",
+        "layer4.2.bn3.bias",
+        "fc.bias",
+    ] {
         assert!(names.contains(&name), "{name}");
     }
 }
@@ -62,10 +86,27 @@ fn schedule_writes_every_step_of_a_partial_recipe() {
     std::fs::write(&file, "dataset = \"synthetic\"\nepochs = 2\nbatch_size = 512\nlr_scaling = \"linear\"\nwarmup_epochs = 1\n")
         .expect("a write");
     let output = trainer(&["schedule", text(&file), "--csv"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let csv = String::from_utf8(output.stdout).expect("UTF-8");
     let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!(lines, ["step,epoch,lr", "0,0,0.05", "1,0,0.1", "2,0,0.15000000000000002", "3,0,0.2", "4,1,0.2", "5,1,0.2", "6,1,0.2", "7,1,0.2"]);
+    assert_eq!(
+        lines,
+        [
+            "step,epoch,lr",
+            "0,0,0.05",
+            "1,0,0.1",
+            "2,0,0.15000000000000002",
+            "3,0,0.2",
+            "4,1,0.2",
+            "5,1,0.2",
+            "6,1,0.2",
+            "7,1,0.2"
+        ]
+    );
 }
 
 #[test]
@@ -99,32 +140,64 @@ fn forward_and_eval_take_the_weights_of_a_run() {
     let weights = run.paths().checkpoints().join("1-last.safetensors");
 
     let evaluated = json(&[
-        "eval", "--model", "resnet50", "--weights", text(&weights), "--dataset", "synthetic", "--input-size", "28",
+        "eval",
+        "--model",
+        "resnet50",
+        "--weights",
+        text(&weights),
+        "--dataset",
+        "synthetic",
+        "--input-size",
+        "28",
         "--json",
     ]);
     assert_eq!(evaluated["n"], 512);
-    let recorded = run.events(1).into_iter().find_map(|event| match event.kind {
-        rungs_spec::protocol::EventKind::Evaluation { metrics, .. } => Some(metrics["val/top1"].0),
-        _ => None,
-    });
+    let recorded = run
+        .events(1)
+        .into_iter()
+        .find_map(|event| match event.kind {
+            rungs_spec::protocol::EventKind::Evaluation { metrics, .. } => {
+                Some(metrics["val/top1"].0)
+            }
+            _ => None,
+        });
     assert_eq!(evaluated["val/top1"].as_f64(), recorded);
 
     let [input, output] = ["x.safetensors", "y.safetensors"].map(|name| dir.path().join(name));
-    let x: Vec<u8> = (0..4 * 3 * 28 * 28).flat_map(|i| ((i % 97) as f32 / 50.0 - 1.0).to_le_bytes()).collect();
-    let views = BTreeMap::from([("x", TensorView::new(Dtype::F32, vec![4, 3, 28, 28], &x).expect("a tensor"))]);
+    let x: Vec<u8> = (0..4 * 3 * 28 * 28)
+        .flat_map(|i| ((i % 97) as f32 / 50.0 - 1.0).to_le_bytes())
+        .collect();
+    let views = BTreeMap::from([(
+        "x",
+        TensorView::new(Dtype::F32, vec![4, 3, 28, 28], &x).expect("a tensor"),
+    )]);
     std::fs::write(&input, safetensors::serialize(views, None).expect("bytes")).expect("a file");
     let mut logits = Vec::new();
     for mode in [None, Some("--train-mode")] {
-        let mut args =
-            vec!["forward", "--model", "resnet50", "--weights", text(&weights), "--input", text(&input)];
+        let mut args = vec![
+            "forward",
+            "--model",
+            "resnet50",
+            "--weights",
+            text(&weights),
+            "--input",
+            text(&input),
+        ];
         args.extend(["--output", text(&output)].into_iter().chain(mode));
         let done = trainer(&args);
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
         let bytes = std::fs::read(&output).expect("y");
         let file = SafeTensors::deserialize(&bytes).expect("safetensors");
         let y = file.tensor("y").expect("y");
         assert_eq!(y.shape(), [4, 10]);
         logits.push(y.data().to_vec());
     }
-    assert_ne!(logits[0], logits[1], "batch statistics differ from running ones");
+    assert_ne!(
+        logits[0], logits[1],
+        "batch statistics differ from running ones"
+    );
 }

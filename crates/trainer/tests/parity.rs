@@ -32,7 +32,9 @@ fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>, Dtype)>;
 
 fn put(tensors: &mut Tensors, name: &str, shape: &[usize], value: impl Fn(f64) -> f64) {
-    let bytes = uniform(name, shape.iter().product()).flat_map(|u| (value(u) as f32).to_le_bytes()).collect();
+    let bytes = uniform(name, shape.iter().product())
+        .flat_map(|u| (value(u) as f32).to_le_bytes())
+        .collect();
     tensors.insert(name.to_owned(), (shape.to_vec(), bytes, Dtype::F32));
 }
 
@@ -43,16 +45,24 @@ fn put_layers(tensors: &mut Tensors, layers: &[Layer]) {
                 let [kh, kw] = conv.kernel.map(|side| side as usize);
                 let shape = [conv.output as usize, conv.input as usize, kh, kw];
                 let bound = (6.0 / ((shape[0] + shape[1]) * kh * kw) as f64).sqrt();
-                put(tensors, &format!("{}.weight", conv.name), &shape, |u| bound * u);
+                put(tensors, &format!("{}.weight", conv.name), &shape, |u| {
+                    bound * u
+                });
             }
             Layer::BatchNorm(bn) => {
                 let n = [bn.channels as usize];
-                put(tensors, &format!("{}.weight", bn.name), &n, |u| 1.0 + 0.1 * u);
+                put(tensors, &format!("{}.weight", bn.name), &n, |u| {
+                    1.0 + 0.1 * u
+                });
                 put(tensors, &format!("{}.bias", bn.name), &n, |u| 0.1 * u);
                 put(tensors, &format!("{}.running_mean", bn.name), &n, |_| 0.0);
                 put(tensors, &format!("{}.running_var", bn.name), &n, |_| 1.0);
             }
-            Layer::Linear { name, input, output } => {
+            Layer::Linear {
+                name,
+                input,
+                output,
+            } => {
                 let shape = [*output as usize, *input as usize];
                 let bound = (6.0 / (shape[0] + shape[1]) as f64).sqrt();
                 put(tensors, &format!("{name}.weight"), &shape, |u| bound * u);
@@ -69,7 +79,10 @@ fn put_layers(tensors: &mut Tensors, layers: &[Layer]) {
 
 fn write(path: &Path, tensors: &Tensors) {
     let views = tensors.iter().map(|(name, (shape, bytes, dtype))| {
-        (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).expect("a tensor"))
+        (
+            name.as_str(),
+            TensorView::new(*dtype, shape.clone(), bytes).expect("a tensor"),
+        )
     });
     std::fs::write(path, safetensors::serialize(views, None).expect("bytes")).expect("a file");
 }
@@ -89,11 +102,16 @@ fn check(case: &str) {
     let side = file.recipe.input_size as usize;
     let mut inputs = Tensors::new();
     put(&mut inputs, "images", &[64, 3, side, side], |u| 2.0 * u);
-    let labels = (0..64).flat_map(|i| ((hash("labels", i) % 10) as i64).to_le_bytes()).collect();
+    let labels = (0..64)
+        .flat_map(|i| ((hash("labels", i) % 10) as i64).to_le_bytes())
+        .collect();
     inputs.insert("labels".to_owned(), (vec![64], labels, Dtype::I64));
     write(&images, &inputs);
     let mut weights = Tensors::new();
-    put_layers(&mut weights, &Model::of_recipe(&file.recipe, 10).expect("a model").layers);
+    put_layers(
+        &mut weights,
+        &Model::of_recipe(&file.recipe, 10).expect("a model").layers,
+    );
     write(&init, &weights);
 
     let run = Run::create(dir.path(), case, &file);
@@ -107,13 +125,23 @@ fn check(case: &str) {
         }
     }
     for name in ["lr", "train/loss", "val/loss", "val/top1"] {
-        let expected: Vec<f64> = serde_json::from_value(golden["trace"][name].clone()).expect("a trace");
-        let got = evaluations.get(name).cloned().unwrap_or_else(|| run.series(1, name));
+        let expected: Vec<f64> =
+            serde_json::from_value(golden["trace"][name].clone()).expect("a trace");
+        let got = evaluations
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| run.series(1, name));
         assert_eq!(got.len(), expected.len(), "{case} {name}");
-        assert!(!name.starts_with("train") || got.len() >= 12, "at least 12 steps");
+        assert!(
+            !name.starts_with("train") || got.len() >= 12,
+            "at least 12 steps"
+        );
         for (step, (got, expected)) in got.iter().zip(&expected).enumerate() {
             let error = (got - expected).abs() / expected.abs().max(f64::MIN_POSITIVE);
-            assert!(error <= TOLERANCE, "{case} {name} at {step}: {got}, PyTorch {expected} (relative {error:e})");
+            assert!(
+                error <= TOLERANCE,
+                "{case} {name} at {step}: {got}, PyTorch {expected} (relative {error:e})"
+            );
         }
     }
 }

@@ -17,10 +17,16 @@ fn signal(child: &std::process::Child, signal: Signal) {
 fn two_runs_of_one_recipe_have_equal_weights_and_another_seed_has_not() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut file = run_file(small_recipe());
-    let runs = [Run::create(dir.path(), "a", &file), Run::create(dir.path(), "b", &file)];
+    let runs = [
+        Run::create(dir.path(), "a", &file),
+        Run::create(dir.path(), "b", &file),
+    ];
     runs.iter().for_each(Run::finish);
     assert_eq!(runs[0].weights(), runs[1].weights());
-    assert_eq!(runs[0].series(1, "train/loss"), runs[1].series(1, "train/loss"));
+    assert_eq!(
+        runs[0].series(1, "train/loss"),
+        runs[1].series(1, "train/loss")
+    );
     assert_eq!(runs[0].series(1, "train/loss").len(), 24);
     file.seed = 2;
     let other = Run::create(dir.path(), "c", &file);
@@ -49,7 +55,10 @@ fn a_run_stopped_by_sigterm_in_an_epoch_resumes_to_the_same_weights() {
         let (step, from) = run.started(2);
         assert!((3..24).contains(&step), "resumed at step {step}");
         assert_eq!(from.as_deref(), Some("checkpoints/1-last.safetensors"));
-        assert_eq!(run.series(2, "train/loss"), whole.series(1, "train/loss")[step as usize..]);
+        assert_eq!(
+            run.series(2, "train/loss"),
+            whole.series(1, "train/loss")[step as usize..]
+        );
         assert_eq!(run.weights(), whole.weights(), "{precision}");
     }
 }
@@ -76,12 +85,18 @@ fn kill_9_at_any_moment_loses_at_most_one_checkpoint() {
             break; // the attempt before was killed between its last event and its exit
         }
         let (step, _) = run.started(attempt);
-        assert!(step >= reached, "attempt {attempt} starts at {step}, {reached} was recorded before");
+        assert!(
+            step >= reached,
+            "attempt {attempt} starts at {step}, {reached} was recorded before"
+        );
         assert!(attempt == 1 || step > 0);
-        let recorded = run.events(attempt).into_iter().filter_map(|event| match event.kind {
-            EventKind::Checkpoint { step, .. } => Some(step),
-            _ => None,
-        });
+        let recorded = run
+            .events(attempt)
+            .into_iter()
+            .filter_map(|event| match event.kind {
+                EventKind::Checkpoint { step, .. } => Some(step),
+                _ => None,
+            });
         reached = recorded.max().unwrap_or(reached);
         if finished {
             break;
@@ -92,9 +107,22 @@ fn kill_9_at_any_moment_loses_at_most_one_checkpoint() {
     // One last and one best are left, and nothing temporary but what a kill may have torn.
     let names: Vec<String> = std::fs::read_dir(run.paths().checkpoints())
         .expect("checkpoints")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
-    assert_eq!(names.iter().filter(|name| name.ends_with("-last.safetensors")).count(), 1, "{names:?}");
+    assert_eq!(
+        names
+            .iter()
+            .filter(|name| name.ends_with("-last.safetensors"))
+            .count(),
+        1,
+        "{names:?}"
+    );
 }
 
 #[test]
@@ -106,7 +134,10 @@ fn between_rename_and_event_the_previous_checkpoint_counts() {
     let mut child = run.start();
     run.wait_for_checkpoints(1, 4, &mut child);
     signal(&child, Signal::TERM);
-    assert_eq!(child.wait().expect("an exit status").code(), Some(EXIT_CHECKPOINTED));
+    assert_eq!(
+        child.wait().expect("an exit status").code(),
+        Some(EXIT_CHECKPOINTED)
+    );
     // As if killed right behind the rename: the whole file stands under `previous`, `last` has no event.
     let checkpoints = run.paths().checkpoints();
     let last = checkpoints.join("1-last.safetensors");
@@ -162,7 +193,10 @@ fn a_higher_attempt_stops_a_lower_one_and_a_lock_keeps_a_second_out() {
     let second = run.attempt();
     assert_eq!(second.status.code(), Some(2));
     let message = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(message.contains(&format!("process {}", child.id())), "{message}");
+    assert!(
+        message.contains(&format!("process {}", child.id())),
+        "{message}"
+    );
     std::fs::write(run.paths().attempt(2), b"").expect("a write");
     let status = child.wait().expect("an exit status").code();
     assert!(!matches!(status, Some(0 | 1 | 75)), "{status:?}");
@@ -176,13 +210,17 @@ fn a_diverging_run_fails_for_good_and_names_the_step() {
     let run = Run::create(dir.path(), "run", &run_file(recipe));
     let output = run.attempt();
     assert_eq!(output.status.code(), Some(EXIT_PERMANENT));
-    let Some(EventKind::Failed { class, message }) = run.events(1).pop().map(|event| event.kind) else {
+    let Some(EventKind::Failed { class, message }) = run.events(1).pop().map(|event| event.kind)
+    else {
         panic!("no failed event")
     };
     assert_eq!(class, FailureClass::Permanent);
     assert!(message.contains("at step"), "{message}");
     let losses = run.series(1, "train/loss");
-    assert!(!losses.last().expect("a loss").is_finite(), "the block up to the bad step is kept");
+    assert!(
+        !losses.last().expect("a loss").is_finite(),
+        "the block up to the bad step is kept"
+    );
 }
 
 #[test]
@@ -194,7 +232,11 @@ fn what_is_not_supported_is_refused_before_training() {
         ("replicas", json!(3), "replicas = 3"),
         ("task", json!("segment"), "segment"),
         ("train_subset", json!(16), "batch_size = 32"),
-        ("init", json!("/nowhere/weights.safetensors"), "/nowhere/weights.safetensors"),
+        (
+            "init",
+            json!("/nowhere/weights.safetensors"),
+            "/nowhere/weights.safetensors",
+        ),
     ];
     for (key, value, named) in changes {
         let mut recipe = small_recipe();
@@ -202,10 +244,22 @@ fn what_is_not_supported_is_refused_before_training() {
         let run = Run::create(dir.path(), key, &run_file(recipe));
         let output = run.attempt();
         assert_eq!(output.status.code(), Some(EXIT_PERMANENT), "{key}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains(named), "{key}");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains(named),
+            "{key}"
+        );
         let events = run.events(1);
         assert_eq!(events.len(), 1, "{key}");
-        assert!(matches!(&events[0].kind, EventKind::Failed { class: FailureClass::Permanent, .. }), "{key}");
+        assert!(
+            matches!(
+                &events[0].kind,
+                EventKind::Failed {
+                    class: FailureClass::Permanent,
+                    ..
+                }
+            ),
+            "{key}"
+        );
     }
 }
 

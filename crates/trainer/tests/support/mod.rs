@@ -42,7 +42,11 @@ pub fn run_file(recipe: serde_json::Value) -> RunFile {
         arithmetic: Arithmetic::Cpu,
         compute_threads: 1,
         checkpoint_every_s: 30.0,
-        dataset: DatasetRef { name: recipe.dataset.clone(), identity: format!("{}@1", recipe.dataset), path },
+        dataset: DatasetRef {
+            name: recipe.dataset.clone(),
+            identity: format!("{}@1", recipe.dataset),
+            path,
+        },
         inputs: Default::default(),
         recipe,
     }
@@ -82,18 +86,28 @@ impl Run {
     /// Runs an attempt that must finish the run.
     pub fn finish(&self) {
         let output = self.attempt();
-        assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// Starts an attempt.
     pub fn start(&self) -> Child {
-        self.command().stderr(Stdio::null()).spawn().expect("the trainer starts")
+        self.command()
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the trainer starts")
     }
 
     /// Events of an attempt; a torn last line is passed over.
     pub fn events(&self, attempt: u32) -> Vec<Event> {
         let text = std::fs::read_to_string(self.paths().attempt(attempt)).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// `weights_blake3` of the finished run.
@@ -108,10 +122,15 @@ impl Run {
 
     /// Every value of a metric in an attempt, in order of steps.
     pub fn series(&self, attempt: u32, metric: &str) -> Vec<f64> {
-        let blocks = self.events(attempt).into_iter().filter_map(|event| match event.kind {
-            EventKind::Metrics { values, .. } => Some(values[metric].iter().map(|num| num.0).collect::<Vec<_>>()),
-            _ => None,
-        });
+        let blocks = self
+            .events(attempt)
+            .into_iter()
+            .filter_map(|event| match event.kind {
+                EventKind::Metrics { values, .. } => {
+                    Some(values[metric].iter().map(|num| num.0).collect::<Vec<_>>())
+                }
+                _ => None,
+            });
         blocks.flatten().collect()
     }
 
@@ -120,7 +139,9 @@ impl Run {
         let mut events = self.events(attempt).into_iter();
         events
             .find_map(|event| match event.kind {
-                EventKind::Started { step, resumed_from, .. } => Some((step, resumed_from)),
+                EventKind::Started {
+                    step, resumed_from, ..
+                } => Some((step, resumed_from)),
                 _ => None,
             })
             .expect("a started event")
@@ -130,7 +151,10 @@ impl Run {
     pub fn wait_for_checkpoints(&self, attempt: u32, count: usize, child: &mut Child) {
         let checkpoints = || {
             let events = self.events(attempt);
-            events.iter().filter(|event| matches!(event.kind, EventKind::Checkpoint { .. })).count()
+            events
+                .iter()
+                .filter(|event| matches!(event.kind, EventKind::Checkpoint { .. }))
+                .count()
         };
         while checkpoints() < count && child.try_wait().expect("a child").is_none() {
             std::thread::sleep(std::time::Duration::from_millis(5));
