@@ -1,7 +1,7 @@
 //! `/runs/{run}`: one training, its curves, its recipe, what became of each attempt.
 
-use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
+mod log;
+mod recipe;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -10,9 +10,10 @@ use rungs_report::{Select, format};
 use rungs_spec::RunKey;
 use rungs_spec::metric;
 use rungs_spec::result::{RunResult, RunState};
-use rungs_spec::settle::{self, Settled};
 use rungs_store::{AttemptRow, CellOf, Store};
 
+use self::log::log_tail;
+use self::recipe::{Change, RecipeLine, changes, flatten, line, plain_recipe, story};
 use super::table::color;
 use super::{ChartLink, Layout, escape, html, queue};
 use crate::charts;
@@ -20,11 +21,6 @@ use crate::error::Failure;
 use crate::human::{bytes, duration, grouped, moment, plural};
 use crate::state::Dashboard;
 use crate::view::View;
-
-/// Lines of the log that the page shows.
-const LOG_LINES: usize = 200;
-/// Bytes of the log's end that are read for them.
-const LOG_BYTES: u64 = 256 * 1024;
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -75,21 +71,6 @@ struct Panel {
     empty: &'static str,
     points: usize,
     caption: String,
-}
-
-/// What one row of the stack changed.
-struct Change {
-    color: usize,
-    label: String,
-    lines: Vec<RecipeLine>,
-}
-
-struct RecipeLine {
-    key: String,
-    value: String,
-    from: String,
-    was: Option<String>,
-    color: Option<usize>,
 }
 
 struct AttemptView {
@@ -439,100 +420,6 @@ async fn panels(
     Ok(panels)
 }
 
-/// Every key of the run's recipe with what set it, from the cell that asked for it.
-fn story<'a>(view: &'a View, cell: &CellOf) -> Option<(&'a View, Vec<Settled>)> {
-    let row = view.experiment.row(&cell.row)?;
-    let column = view.experiment.column(&cell.column)?;
-    let settled = settle::cell(
-        &view.experiment,
-        view.plan.profile.as_deref(),
-        row,
-        column,
-        &view.options.set,
-    )
-    .ok()?;
-    Some((view, settled.keys))
-}
-
-/// The row whose refinement (or `set`) gave a key its value.
-fn row_of<'a>(view: &'a View, key: &Settled) -> Option<&'a rungs_spec::experiment::Row> {
-    view.experiment.rows.iter().find(|row| {
-        key.from == format!("row {}", row.id)
-            || (key.refinement.is_some() && key.from.ends_with(&format!("(row {})", row.id)))
-    })
-}
-
-fn line(view: &View, key: &Settled) -> RecipeLine {
-    RecipeLine {
-        key: key.key.clone(),
-        value: key.value.trim_matches('"').to_owned(),
-        from: key.from.clone(),
-        was: key
-            .overrode
-            .last()
-            .filter(|(was, _)| *was != key.value)
-            .map(|(was, _)| was.trim_matches('"').to_owned()),
-        color: row_of(view, key).map(|row| color(view, &row.id)),
-    }
-}
-
-fn changes(view: &View, keys: &[Settled]) -> Vec<Change> {
-    let mut by_row: BTreeMap<usize, Change> = BTreeMap::new();
-    for key in keys {
-        let Some(row) = row_of(view, key) else {
-            continue;
-        };
-        let place = view
-            .experiment
-            .rows
-            .iter()
-            .position(|r| r.id == row.id)
-            .unwrap_or(0);
-        let change = by_row.entry(place).or_insert_with(|| Change {
-            color: color(view, &row.id),
-            label: row.label.clone(),
-            lines: Vec::new(),
-        });
-        change.lines.push(line(view, key));
-    }
-    by_row.into_values().collect()
-}
-
-fn plain_recipe(result: &RunResult) -> Result<Vec<RecipeLine>, Failure> {
-    let value = serde_json::to_value(&result.recipe)
-        .map_err(|e| Failure::internal(format!("The recipe could not be written: {e}.")))?;
-    let mut lines = Vec::new();
-    flatten("", &value, &mut |key, value| {
-        lines.push(RecipeLine {
-            key,
-            value,
-            from: "recipe.json".to_owned(),
-            was: None,
-            color: None,
-        });
-    });
-    Ok(lines)
-}
-
-/// Dotted keys of nested objects; arrays stay on one line.
-fn flatten(prefix: &str, value: &serde_json::Value, out: &mut impl FnMut(String, String)) {
-    match value {
-        serde_json::Value::Object(map) => {
-            for (key, inner) in map {
-                let path = if prefix.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{prefix}.{key}")
-                };
-                flatten(&path, inner, out);
-            }
-        }
-        serde_json::Value::Null => out(prefix.to_owned(), "none".to_owned()),
-        serde_json::Value::String(text) => out(prefix.to_owned(), text.clone()),
-        other => out(prefix.to_owned(), other.to_string()),
-    }
-}
-
 fn attempt_view(attempt: &AttemptRow) -> AttemptView {
     let took = attempt
         .started_at_ms
@@ -567,70 +454,4 @@ fn environment(attempts: &[AttemptRow]) -> Vec<(String, String)> {
         });
     }
     pairs
-}
-
-/// The last lines of a log; a log that grew huge is read only at its end.
-fn log_tail(path: &std::path::Path) -> (String, String) {
-    let read = || -> std::io::Result<(Vec<u8>, bool)> {
-        let mut file = std::fs::File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.take(LOG_BYTES).read_to_end(&mut bytes)?;
-        Ok((bytes, length > LOG_BYTES))
-    };
-    match read() {
-        Ok((bytes, cut)) => {
-            let text = String::from_utf8_lossy(&bytes);
-            let lines: Vec<&str> = text.lines().skip(usize::from(cut)).collect();
-            let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
-            let caption = if cut || shown.len() < lines.len() {
-                format!("last {} lines", shown.len())
-            } else {
-                plural(shown.len(), "line")
-            };
-            (shown.join("\n"), caption)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            (String::new(), "nothing yet".to_owned())
-        }
-        Err(error) => (
-            String::new(),
-            format!("{} cannot be read: {error}", path.display()),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_shows_its_last_lines() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("log.txt");
-        assert_eq!(log_tail(&path).1, "nothing yet");
-        std::fs::write(
-            &path,
-            (1..=3).map(|i| format!("line {i}\n")).collect::<String>(),
-        )
-        .expect("written");
-        assert_eq!(
-            log_tail(&path),
-            ("line 1\nline 2\nline 3".to_owned(), "3 lines".to_owned())
-        );
-        std::fs::write(
-            &path,
-            (1..=100_000)
-                .map(|i| format!("line {i}\n"))
-                .collect::<String>(),
-        )
-        .expect("written");
-        let (text, caption) = log_tail(&path);
-        assert_eq!(
-            (text.lines().count(), caption.as_str()),
-            (200, "last 200 lines")
-        );
-        assert!(text.ends_with("line 100000"));
-    }
 }

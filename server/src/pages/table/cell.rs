@@ -1,0 +1,285 @@
+//! One row of the table: paper, ours, the step between, its curve, its cost.
+
+use rungs_report::format;
+use rungs_report::table::{Cell, CellStatus, MetricHead, Row, Value};
+use rungs_spec::metric::{self, Direction};
+use rungs_spec::{refinement, settle};
+
+use super::color;
+use crate::charts::{self, mean_curve};
+use crate::human::{duration, percent, rate};
+use crate::view::View;
+
+pub(super) struct RowView {
+    pub(super) id: String,
+    pub(super) color: usize,
+    pub(super) label: String,
+    pub(super) small: String,
+    pub(super) cells: Vec<CellView>,
+    pub(super) cost: String,
+    pub(super) cost_value: Option<f64>,
+    pub(super) speed: String,
+}
+
+#[derive(Default)]
+pub(super) struct CellView {
+    pub(super) id: String,
+    pub(super) runs: bool,
+    pub(super) paper: String,
+    pub(super) paper_value: Option<f64>,
+    pub(super) paper_step: String,
+    pub(super) unverified: bool,
+    pub(super) status: &'static str,
+    pub(super) ours: Option<String>,
+    pub(super) value: Option<f64>,
+    pub(super) n: Option<usize>,
+    pub(super) href: Option<String>,
+    pub(super) small: String,
+    pub(super) title: String,
+    pub(super) best: bool,
+    pub(super) share: Option<u8>,
+    pub(super) step: String,
+    pub(super) step_class: &'static str,
+    pub(super) step_small: String,
+    pub(super) step_title: String,
+    pub(super) delta_value: Option<f64>,
+    pub(super) spark: String,
+}
+
+pub(super) fn row_view(view: &View, row: &Row, head: &MetricHead) -> RowView {
+    let costs: Vec<_> = row.cells.values().filter_map(|c| c.cost).collect();
+    let mean = |values: Vec<f64>| {
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let seconds = mean(costs.iter().map(|c| c.seconds).collect());
+    let speed = mean(costs.iter().filter_map(|c| c.images_per_s).collect());
+    RowView {
+        id: row.id.clone(),
+        color: color(view, &row.id),
+        label: row.label.clone(),
+        small: what_it_adds(view, row),
+        cells: view
+            .table
+            .columns
+            .iter()
+            .filter_map(|c| Some(cell_view(view, row, &c.id, row.cells.get(&c.id)?, head)))
+            .collect(),
+        cost: seconds.map_or_else(|| "–".to_owned(), duration),
+        cost_value: seconds,
+        speed: speed.map_or_else(String::new, |s| format!("{} img/s", rate(s))),
+    }
+}
+
+/// The second line under a row's name: what it changes here, in the recipe's own words.
+fn what_it_adds(view: &View, row: &Row) -> String {
+    if row.cells.values().any(|c| c.emulated) && !emulated_below(view, row) {
+        return "emulated on this CPU".to_owned();
+    }
+    let profile = view.plan.profile.as_deref();
+    let own = profile.and_then(|p| view.experiment.profiles.get(p));
+    for id in &row.add {
+        let (Some(known), Some(ours)) = (
+            refinement::find(id),
+            own.and_then(|p| p.refinements.get(id)),
+        ) else {
+            continue;
+        };
+        let usual = known.defaults();
+        let changed = ours.iter().find_map(|(key, value)| {
+            let (a, b) = (
+                rungs_spec::keys::shown(usual.get(key)?),
+                rungs_spec::keys::shown(value),
+            );
+            (a != b).then(|| format!("{key} {a} → {b} in {}", profile.unwrap_or("")))
+        });
+        if let Some(text) = changed {
+            return text;
+        }
+    }
+    if row.on.is_none() {
+        return "the root of the stack".to_owned();
+    }
+    let written = view
+        .experiment
+        .row(&row.id)
+        .zip(view.experiment.columns.iter().find(|c| !c.reference_only));
+    let settled =
+        written.and_then(|(r, c)| settle::cell(&view.experiment, profile, r, c, &[]).ok());
+    let keys = settled.map(|s| s.keys).unwrap_or_default();
+    let set = keys.iter().filter(|k| {
+        k.refinement.as_ref().is_some_and(|id| row.add.contains(id))
+            || k.from == format!("row {}", row.id)
+    });
+    set.take(1)
+        .map(|k| format!("{} = {}", k.key, k.value.trim_matches('"')))
+        .collect::<String>()
+}
+
+fn emulated_below(view: &View, row: &Row) -> bool {
+    row.on
+        .as_deref()
+        .and_then(|on| view.table.row(on))
+        .is_some_and(|r| r.cells.values().any(|c| c.emulated))
+}
+
+fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHead) -> CellView {
+    let empty = Value::default();
+    let value = cell.metrics.get(&head.name).unwrap_or(&empty);
+    let number = |x| format::number(&head.name, x);
+    let live = live(view, cell);
+    let (step, step_class, step_small, step_title) = step(value, head);
+    CellView {
+        id: format!("{}/{column}", row.id),
+        runs: cell.status != CellStatus::Reference,
+        paper: value.paper.map_or_else(|| "–".to_owned(), number),
+        paper_value: value.paper,
+        paper_step: value
+            .paper_delta
+            .map_or_else(String::new, |d| format::delta(&head.name, d)),
+        unverified: value.unverified,
+        status: cell.status.word(),
+        ours: value.mean.map(number),
+        value: value.mean,
+        n: value.n,
+        href: shown_run(view, cell).map(|key| format!("/runs/{key}")),
+        small: small(value, cell, head, &live),
+        title: title(value, cell, head),
+        best: value.best && value.mean.is_some(),
+        share: (cell.status == CellStatus::Running).then(|| percent(cell.progress.share)),
+        step,
+        step_class,
+        step_small,
+        step_title,
+        delta_value: value.delta,
+        spark: charts::spark(&mean_curve(view, &cell.runs, &head.name), head),
+    }
+}
+
+/// The run that a cell's number leads to: the one that needs a look, else the first that was queued.
+fn shown_run<'a>(view: &View, cell: &'a Cell) -> Option<&'a rungs_spec::RunKey> {
+    let wanted = match cell.status {
+        CellStatus::Failed => "failed",
+        CellStatus::Running => "running",
+        _ => "",
+    };
+    let of_state = cell
+        .runs
+        .iter()
+        .zip(&cell.states)
+        .find(|(_, state)| **state == wanted)
+        .map(|(run, _)| run);
+    of_state.or_else(|| cell.runs.iter().find(|run| view.results.contains_key(run)))
+}
+
+/// What a running cell is doing now: `epoch 2 of 4`.
+fn live(view: &View, cell: &Cell) -> String {
+    let running = cell
+        .runs
+        .iter()
+        .zip(&cell.states)
+        .find(|(_, state)| **state == "running");
+    let Some(run) = running.and_then(|(key, _)| view.results.get(key)) else {
+        return String::new();
+    };
+    let p = run.progress;
+    if p.steps_per_epoch == 0 {
+        return "starting".to_owned();
+    }
+    let epoch = (p.step / p.steps_per_epoch + 1).min(u64::from(run.recipe.epochs));
+    format!("epoch {epoch} of {}", run.recipe.epochs)
+}
+
+fn small(value: &Value, cell: &Cell, head: &MetricHead, live: &str) -> String {
+    if cell.status == CellStatus::Running {
+        return live.to_owned();
+    }
+    let mut words = Vec::new();
+    if let Some(sd) = value.sd {
+        words.push(format!("sd {}", format::number(&head.name, sd)));
+    }
+    if let Some(n) = value.n.filter(|n| *n > 0) {
+        words.push(format!("n {n}"));
+    }
+    match cell.status {
+        CellStatus::New if value.mean.is_none() => words.push("not run".to_owned()),
+        CellStatus::Done | CellStatus::New | CellStatus::Reference | CellStatus::Running => {}
+        other if cell.runs.len() > 1 => words.push(format!(
+            "{} of {} done, {}",
+            cell.progress.done,
+            cell.runs.len(),
+            other.word()
+        )),
+        other if value.mean.is_some() => words.push(other.word().to_owned()),
+        _ => {}
+    }
+    words.join(" · ")
+}
+
+fn title(value: &Value, cell: &Cell, head: &MetricHead) -> String {
+    let mut words = Vec::new();
+    if let Some([low, high]) = value.ci95 {
+        words.push(format!(
+            "95 % CI of the mean {} to {}",
+            format::number(&head.name, low),
+            format::number(&head.name, high)
+        ));
+    }
+    if !value.best_epoch.is_empty() {
+        let epochs: Vec<String> = value.best_epoch.iter().map(u64::to_string).collect();
+        words.push(format!("best epoch {}", epochs.join(", ")));
+    }
+    words.extend(cell.message.clone());
+    words.extend(value.reason.clone());
+    words.join(". ")
+}
+
+/// Chip, class, second line, explanation of a step. Colour only where a test found a difference in
+/// the direction that is shown; outlined where the test speaks of two models only.
+fn step(value: &Value, head: &MetricHead) -> (String, &'static str, String, String) {
+    let Some(delta) = value.delta else {
+        return ("–".to_owned(), "none", String::new(), String::new());
+    };
+    let text = format::delta(&head.name, delta);
+    let class = match (better(value, head), value.test) {
+        (Some(true), Some("mcnemar")) => "up models",
+        (Some(false), Some("mcnemar")) => "down models",
+        (Some(true), _) => "up",
+        (Some(false), _) => "down",
+        (None, _) => "flat",
+    };
+    let small = match (value.delta_ci95, value.test, value.p_holm) {
+        (Some([low, high]), ..) => format!(
+            "[{}, {}]",
+            format::delta(&head.name, low),
+            format::delta(&head.name, high)
+        ),
+        (None, Some("mcnemar"), Some(p)) => format!("2 models, {}", format::p_value(p)),
+        _ => String::new(),
+    };
+    let test = match (value.test, value.p_holm) {
+        (Some("mcnemar"), Some(p)) => format!(
+            "McNemar's test of two trained models at the last epoch, {} after Holm",
+            format::p_value(p)
+        ),
+        (Some(test), Some(p)) => format!(
+            "{test} over seeds at the last epoch, {} after Holm",
+            format::p_value(p)
+        ),
+        _ => String::new(),
+    };
+    (text, class, small, test)
+}
+
+/// Whether a significant step went the better way; `None` where nothing is proved.
+pub(super) fn better(value: &Value, head: &MetricHead) -> Option<bool> {
+    let direction = metric::find(&head.name).map_or(Direction::None, |m| m.direction);
+    let (delta, tested) = (value.delta?, value.test_delta?);
+    if !value.significant() || (delta > 0.0) != (tested > 0.0) {
+        return None;
+    }
+    match direction {
+        Direction::Higher => Some(delta > 0.0),
+        Direction::Lower => Some(delta < 0.0),
+        Direction::None => None,
+    }
+}

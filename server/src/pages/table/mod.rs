@@ -1,0 +1,408 @@
+//! `/tables/{experiment}`: what did each refinement do?
+
+mod cell;
+mod proof;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use rungs_report::Select;
+use rungs_report::table::{CellStatus, MetricHead, Table};
+
+use self::cell::{RowView, row_view};
+use self::proof::{Proof, proof};
+use super::{ChartLink, Layout, Link, escape, html};
+use crate::error::Failure;
+use crate::human::plural;
+use crate::state::Dashboard;
+use crate::view::View;
+
+/// Row colours there are; a row's is its place in the file, so that it never changes.
+pub const COLORS: usize = 5;
+
+/// State of the page, all in its address.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+pub struct Choices {
+    /// Profile; the file's default without.
+    pub profile: Option<String>,
+    /// `best` or `last`.
+    pub select: Option<String>,
+    /// Metric shown; the table's first without.
+    pub metric: Option<String>,
+    /// Column whose curves are drawn; the last one with any without.
+    pub column: Option<String>,
+}
+
+impl Choices {
+    /// Which epoch is shown.
+    pub fn select(&self) -> Result<Select, Failure> {
+        let word = self.select.as_deref().unwrap_or(Select::default().word());
+        word.parse().map_err(|e: rungs_report::ReportError| {
+            Failure::bad_request("bad_select", e.to_string())
+        })
+    }
+
+    /// The metric of a table that is shown.
+    fn metric<'a>(&self, table: &'a Table) -> Result<&'a MetricHead, Failure> {
+        let known = || table.metrics.iter().map(|m| m.name.as_str());
+        match &self.metric {
+            None => table
+                .metrics
+                .first()
+                .ok_or_else(|| Failure::internal("the experiment names no metrics")),
+            Some(name) => table
+                .metrics
+                .iter()
+                .find(|m| m.name == *name)
+                .ok_or_else(|| {
+                    let near = rungs_spec::error::nearest(name, known());
+                    Failure::bad_request(
+                        "bad_metric",
+                        format!("This table has no metric {name:?}; {near}"),
+                    )
+                }),
+        }
+    }
+
+    /// The page's address with one choice changed.
+    fn href(&self, name: &str, change: impl FnOnce(&mut Choices)) -> String {
+        let mut to = self.clone();
+        change(&mut to);
+        format!("/tables/{}{}", escape(name), to.query())
+    }
+
+    fn query(&self) -> String {
+        let pairs = [
+            ("profile", &self.profile),
+            ("metric", &self.metric),
+            ("select", &self.select),
+            ("column", &self.column),
+        ];
+        let set: Vec<String> = pairs
+            .iter()
+            .filter_map(|(key, value)| Some(format!("{key}={}", escape(value.as_deref()?))))
+            .collect();
+        if set.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", set.join("&"))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "table.html")]
+struct Page {
+    layout: Layout,
+    page: TablePage,
+}
+
+struct TablePage {
+    heading: String,
+    arxiv: Option<String>,
+    context: String,
+    choices: Vec<Choice>,
+    downloads: Vec<Link>,
+    note_title: String,
+    note: String,
+    note_more: Vec<String>,
+    start: Option<String>,
+    metric: String,
+    metric_title: String,
+    select_words: &'static str,
+    columns: Vec<ColumnView>,
+    rows: Vec<RowView>,
+    curves: Option<Curves>,
+    proofs: Vec<Proof>,
+    proof_caption: &'static str,
+}
+
+struct Choice {
+    label: &'static str,
+    links: Vec<Link>,
+}
+
+struct ColumnView {
+    label: String,
+    span: usize,
+}
+
+struct Curves {
+    title: String,
+    chart: ChartLink,
+    columns: Vec<Link>,
+}
+
+/// The page, or (`/tables/NAME.csv` and the like) one of its downloads.
+pub async fn get(
+    State(dashboard): State<Dashboard>,
+    Path(path): Path<String>,
+    Query(choices): Query<Choices>,
+) -> Result<Response, Failure> {
+    if let Some((name, format)) = crate::export::suffix(&path) {
+        let view = dashboard
+            .view(name, choices.profile.as_deref(), choices.select()?)
+            .await?;
+        return crate::export::response(&view, format);
+    }
+    let layout = Layout::load(&dashboard, "tables").await?;
+    let view = dashboard
+        .view(&path, choices.profile.as_deref(), choices.select()?)
+        .await?;
+    html(&Page {
+        layout,
+        page: page(&view, &choices)?,
+    })
+}
+
+fn page(view: &View, choices: &Choices) -> Result<TablePage, Failure> {
+    let table = &view.table;
+    let head = choices.metric(table)?;
+    let name = &table.experiment;
+    let profile_words = table
+        .profile
+        .as_deref()
+        .map_or("The file as written.".to_owned(), |p| {
+            format!("{} profile.", capital(p))
+        });
+    let one_seed = table.values().any(|(.., v)| v.test == Some("mcnemar"));
+    let untouched = table
+        .rows
+        .iter()
+        .flat_map(|r| r.cells.values())
+        .all(|c| matches!(c.status, CellStatus::New | CellStatus::Reference));
+    let in_profile = table
+        .profile
+        .as_deref()
+        .filter(|p| Some(*p) != view.experiment.default_profile.as_deref());
+    let command = format!(
+        "runner reproduce {name}{}",
+        in_profile.map_or(String::new(), |p| format!(" --profile {p}"))
+    );
+    let mut note_more = Vec::new();
+    if !view.options.set.is_empty() {
+        note_more.push(format!(
+            "Changed by --set {}.",
+            view.options.set.join(" --set ")
+        ));
+    }
+    Ok(TablePage {
+        heading: heading(table),
+        arxiv: table.paper.as_ref().and_then(|p| p.arxiv.clone()),
+        context: context(table),
+        choices: segments(view, choices, head),
+        downloads: downloads(name, choices),
+        note_title: profile_words,
+        note: table.profile_note.clone(),
+        note_more,
+        start: untouched.then_some(command),
+        metric: head.name.clone(),
+        metric_title: head.title.clone(),
+        select_words: match table.select {
+            Select::Best => "best epoch of each run, selected on val",
+            Select::Last => "last epoch of each run",
+        },
+        columns: table
+            .columns
+            .iter()
+            .map(|c| ColumnView {
+                label: c.label.clone(),
+                span: if c.reference_only { 1 } else { 4 },
+            })
+            .collect(),
+        rows: table
+            .rows
+            .iter()
+            .map(|row| row_view(view, row, head))
+            .collect(),
+        curves: curves(view, choices, head),
+        proofs: table
+            .rows
+            .iter()
+            .map(|row| proof(table, row, head))
+            .collect(),
+        proof_caption: if one_seed {
+            "With one seed, McNemar's test compares two trained models, not two recipes: --seeds 3 tests the recipe. Last epoch, Holm over this metric."
+        } else {
+            "Paired over seeds at the last epoch, Holm-corrected over this metric."
+        },
+    })
+}
+
+/// `Table 4 · Effectiveness of ...`
+pub fn heading(table: &Table) -> String {
+    match table.paper.as_ref().and_then(|p| p.table.as_deref()) {
+        Some(number) => format!("Table {number} · {}", table.title),
+        None => table.title.clone(),
+    }
+}
+
+fn context(table: &Table) -> String {
+    let stacked = table.rows.iter().any(|r| r.on.is_some());
+    let rows = if stacked {
+        "each row keeps all rows it stands on"
+    } else {
+        "every row stands alone"
+    };
+    let select = match table.select {
+        Select::Best => "best epoch of each run, selected on val",
+        Select::Last => "last epoch of each run",
+    };
+    format!(
+        "{rows} · {select} · {} per cell",
+        plural(table.seeds as usize, "seed")
+    )
+}
+
+fn segments(view: &View, choices: &Choices, head: &MetricHead) -> Vec<Choice> {
+    let table = &view.table;
+    let name = &table.experiment;
+    let link = |text: &str, current: bool, href: String| Link {
+        href,
+        text: text.to_owned(),
+        current,
+    };
+    // From the smallest to the paper's: quick, standard, paper; others in the order of the alphabet.
+    let mut profiles: Vec<&String> = view.experiment.profiles.keys().collect();
+    profiles.sort_by_key(|p| {
+        ["quick", "standard", "paper"]
+            .iter()
+            .position(|known| known == p)
+            .unwrap_or(1)
+    });
+    let profiles = profiles.into_iter().map(|p| {
+        link(
+            p,
+            table.profile.as_deref() == Some(p),
+            choices.href(name, |c| c.profile = Some(p.clone())),
+        )
+    });
+    let metrics = table.metrics.iter().map(|m| {
+        link(
+            &m.title,
+            m.name == head.name,
+            choices.href(name, |c| c.metric = Some(m.name.clone())),
+        )
+    });
+    let selects = [("best epoch", Select::Best), ("last", Select::Last)]
+        .into_iter()
+        .map(|(text, s)| {
+            link(
+                text,
+                table.select == s,
+                choices.href(name, |c| c.select = Some(s.word().to_owned())),
+            )
+        });
+    [
+        ("Profile", profiles.collect()),
+        ("Metric", metrics.collect()),
+        ("Epoch", selects.collect::<Vec<_>>()),
+    ]
+    .into_iter()
+    .filter(|(_, links): &(_, Vec<Link>)| links.len() > 1)
+    .map(|(label, links)| Choice { label, links })
+    .collect()
+}
+
+fn downloads(name: &str, choices: &Choices) -> Vec<Link> {
+    let query = Choices {
+        metric: None,
+        column: None,
+        ..choices.clone()
+    }
+    .query();
+    [
+        ("CSV", "csv", true),
+        ("JSON", "json", false),
+        ("LaTeX", "tex", true),
+        ("Markdown", "md", true),
+        ("One-file report", "html", false),
+    ]
+    .into_iter()
+    .map(|(text, suffix, current)| Link {
+        href: format!("/tables/{}.{suffix}{query}", escape(name)),
+        text: text.to_owned(),
+        current,
+    })
+    .collect()
+}
+
+/// Place of a row in its file.
+pub fn color(view: &View, row: &str) -> usize {
+    view.experiment
+        .rows
+        .iter()
+        .position(|r| r.id == row)
+        .unwrap_or(0)
+        % COLORS
+}
+
+fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {
+    let table = &view.table;
+    let drawn = |column: &str| -> usize {
+        let runs = table
+            .rows
+            .iter()
+            .filter_map(|r| r.cells.get(column))
+            .flat_map(|c| &c.runs);
+        let evaluations = runs
+            .filter_map(|key| view.results.get(key))
+            .flat_map(|r| &r.evaluations);
+        evaluations
+            .filter(|e| e.metrics.contains_key(&head.name))
+            .count()
+    };
+    let with_curves: Vec<_> = table.columns.iter().filter(|c| drawn(&c.id) > 0).collect();
+    let asked = choices
+        .column
+        .as_deref()
+        .and_then(|id| with_curves.iter().find(|c| c.id == id));
+    let column = asked.or(with_curves.last())?;
+    let points = drawn(&column.id);
+    let mut query = format!(
+        "experiment={}&column={}&metric={}",
+        escape(&table.experiment),
+        escape(&column.id),
+        escape(&head.name)
+    );
+    if let Some(profile) = &table.profile {
+        query.push_str(&format!("&profile={}", escape(profile)));
+    }
+    query.push_str(&format!("&v={points}"));
+    let seeds = if table.seeds > 1 {
+        format!(" · mean of {} seeds", table.seeds)
+    } else {
+        String::new()
+    };
+    let title = format!("{} by epoch, {}{seeds}", head.title, column.label);
+    Some(Curves {
+        chart: ChartLink::new(
+            "table",
+            &query,
+            format!("{title}: one curve per row"),
+            (740, 340),
+            false,
+        ),
+        title,
+        columns: if with_curves.len() < 2 {
+            Vec::new()
+        } else {
+            let name = &table.experiment;
+            with_curves
+                .iter()
+                .map(|c| Link {
+                    href: choices.href(name, |to| to.column = Some(c.id.clone())),
+                    text: c.label.clone(),
+                    current: c.id == column.id,
+                })
+                .collect()
+        },
+    })
+}
+
+fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}
