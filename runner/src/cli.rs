@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Runs stacked-refinement ablation tables and shows what each refinement is worth.
 #[derive(Debug, Parser)]
 #[command(name = "runner", version, propagate_version = true)]
-#[command(after_help = "Exit status: 0 done, 1 a run failed, 2 usage or bad file, 3 --check failed.")]
+#[command(
+    after_help = "Exit status: 0 done, 1 a run failed, 2 usage or bad file, 3 --check failed, 130 interrupted."
+)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -21,7 +23,13 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Directory of the runs and the database
-    #[arg(long, global = true, env = "RUNGS_HOME", default_value = "./results", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "RUNGS_HOME",
+        default_value = "./results",
+        value_name = "DIR"
+    )]
     pub home: PathBuf,
     /// Database file, if not HOME/rungs.db
     #[arg(long, global = true, env = "RUNGS_DB", value_name = "FILE")]
@@ -285,9 +293,22 @@ mod tests {
 
     #[test]
     fn rows_and_columns_are_lists() {
-        let cli = Cli::parse_from(["runner", "plan", "table4", "--rows", "a,b", "--columns", "c"]);
-        let Command::Plan(args) = cli.command else { panic!("plan") };
-        assert_eq!(args.selection.rows, Some(vec!["a".to_owned(), "b".to_owned()]));
+        let cli = Cli::parse_from([
+            "runner",
+            "plan",
+            "table4",
+            "--rows",
+            "a,b",
+            "--columns",
+            "c",
+        ]);
+        let Command::Plan(args) = cli.command else {
+            panic!("plan")
+        };
+        assert_eq!(
+            args.selection.rows,
+            Some(vec!["a".to_owned(), "b".to_owned()])
+        );
         assert_eq!(args.selection.columns, Some(vec!["c".to_owned()]));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rungs_spec::home::Home;
 use rungs_spec::plan::{Options, Plan, World};
 use rungs_store::Store;
@@ -28,8 +28,30 @@ pub struct Context {
 impl Context {
     /// From the command line.
     pub fn new(global: Global) -> Context {
-        let Global { home, db, json, quiet } = global;
-        Context { home: Home(home), db_flag: db, json, quiet }
+        let Global {
+            home,
+            db,
+            json,
+            quiet,
+        } = global;
+        Context {
+            home: Home(home),
+            db_flag: db,
+            json,
+            quiet,
+        }
+    }
+
+    /// Refuses a home that can never be one.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let dir = self.home.dir();
+        if dir.exists() && !dir.is_dir() {
+            bail!(
+                "the home {} is a file, not a directory; choose another with --home or RUNGS_HOME",
+                dir.display()
+            );
+        }
+        Ok(())
     }
 
     /// Where the database is, or will be.
@@ -83,7 +105,14 @@ impl Context {
 
 /// The options of a plan.
 pub fn options(selection: &Selection) -> Options {
-    let Selection { experiments: _, profile, seeds, set, rows, columns } = selection;
+    let Selection {
+        experiments: _,
+        profile,
+        seeds,
+        set,
+        rows,
+        columns,
+    } = selection;
     Options {
         profile: profile.clone(),
         seeds: *seeds,
@@ -98,7 +127,11 @@ pub fn plans(world: &dyn World, selection: &Selection) -> anyhow::Result<Vec<Pla
     let options = options(selection);
     let mut plans = Vec::new();
     for named in &selection.experiments {
-        plans.push(rungs_spec::plan::build(world.experiment(named)?, &options, world)?);
+        plans.push(rungs_spec::plan::build(
+            world.experiment(named)?,
+            &options,
+            world,
+        )?);
     }
     Ok(plans)
 }

@@ -65,6 +65,9 @@ mod tests {
     fn the_error_names_the_file_and_the_cure() {
         let error = explain(Path::new("/x/y"), io::ErrorKind::StorageFull.into());
         let text = crate::failure::paragraph(&error);
-        assert!(text.contains("/x/y") && text.contains("free some space"), "{text}");
+        assert!(
+            text.contains("/x/y") && text.contains("free some space"),
+            "{text}"
+        );
     }
 }

@@ -23,7 +23,11 @@ pub fn listen() -> anyhow::Result<watch::Receiver<Option<Stop>>> {
                 return;
             }
             tell.send_modify(|how| {
-                *how = Some(if how.is_some() { Stop::AtOnce } else { Stop::Checkpoint });
+                *how = Some(if how.is_some() {
+                    Stop::AtOnce
+                } else {
+                    Stop::Checkpoint
+                });
             });
         }
     });

@@ -8,7 +8,7 @@ use rungs_runner::{cli, commands, failure, output};
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    output::start_log(cli.global.quiet);
+    output::start_log(commands::log(&cli));
     match commands::run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -90,7 +90,10 @@ fn existing(home: &Home, run: &PlannedRun) -> anyhow::Result<Option<RunFile>> {
     }
     let text = files::read(&path)?;
     let file = serde_json::from_str(&text).with_context(|| {
-        format!("{} is damaged; remove it and its directory to train that run anew", path.display())
+        format!(
+            "{} is damaged; remove it and its directory to train that run anew",
+            path.display()
+        )
     })?;
     Ok(Some(file))
 }
@@ -119,7 +122,10 @@ fn inputs(
     }
     if let Some(distill) = &run.recipe.distill {
         let key = "distill.teacher";
-        inputs.insert(key.to_owned(), input(home, plan, run, key, &distill.teacher)?);
+        inputs.insert(
+            key.to_owned(),
+            input(home, plan, run, key, &distill.teacher)?,
+        );
     }
     Ok(inputs)
 }
@@ -134,7 +140,10 @@ fn input(
     match source {
         Source::Edge(edge) => {
             let Some(of) = run.depends_on.get(key).and_then(|of| plan.run(of)) else {
-                bail!("the plan of run {} does not say which run its {key} is", run.key.short());
+                bail!(
+                    "the plan of run {} does not say which run its {key} is",
+                    run.key.short()
+                );
             };
             let runs = std::path::absolute(home.runs()).context("the current directory is gone")?;
             Ok(InputRef {
@@ -154,5 +163,6 @@ fn input(
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
+    path.canonicalize()
+        .with_context(|| format!("cannot find {}", path.display()))
 }

@@ -51,8 +51,7 @@ fn is_small(recipe: &Recipe) -> bool {
         return false;
     }
     // The classifier's size hardly changes the MACs: 1000 classes stand for any number.
-    let macs = Model::of_recipe(recipe, 1000)
-        .map(|model| counts(&model, recipe.input_size).macs);
+    let macs = Model::of_recipe(recipe, 1000).map(|model| counts(&model, recipe.input_size).macs);
     // A model that cannot be counted is treated as large: slower, never wrong.
     macs.is_ok_and(|macs| macs < SMALL_MACS)
 }
@@ -72,12 +71,19 @@ impl Shares {
     /// says.
     pub fn of(info: &TrainerInfo, asked: Option<u32>) -> Shares {
         let gpus = gpus(info);
-        let (kind, natural) =
-            if gpus > 0 { ("cuda", gpus) } else { ("cpu", machine_threads(info)) };
+        let (kind, natural) = if gpus > 0 {
+            ("cuda", gpus)
+        } else {
+            ("cpu", machine_threads(info))
+        };
         let count = asked.unwrap_or(natural);
         Shares {
             slots: (0..count).map(|i| format!("{kind}:{i}")).collect(),
-            threads: if asked.is_none() && gpus == 0 { Some(natural) } else { None },
+            threads: if asked.is_none() && gpus == 0 {
+                Some(natural)
+            } else {
+                None
+            },
         }
     }
 }

@@ -43,13 +43,17 @@ struct Stamp {
 
 /// Where the trainer is: `RUNGS_TRAINER`, beside this program, then `PATH`.
 pub fn find() -> anyhow::Result<PathBuf> {
-    let named = std::env::var_os("RUNGS_TRAINER").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let named = std::env::var_os("RUNGS_TRAINER")
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from);
     let beside = std::env::current_exe()
         .ok()
         .and_then(|exe| Some(exe.canonicalize().ok()?.parent()?.join("trainer")));
     if let Some(named) = &named {
         if is_program(named) {
-            return named.canonicalize().with_context(|| format!("{}", named.display()));
+            return named
+                .canonicalize()
+                .with_context(|| format!("{}", named.display()));
         }
         bail!(
             "there is no trainer at {}, which RUNGS_TRAINER names; correct or unset RUNGS_TRAINER, \
@@ -74,7 +78,8 @@ pub fn find() -> anyhow::Result<PathBuf> {
 
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 impl Trainer {
@@ -87,7 +92,10 @@ impl Trainer {
             return Ok(Trainer { path, info });
         }
         let info = ask(&path)?;
-        let text = serde_json::to_string_pretty(&MachineFile { info: info.clone(), trainer: stamp })?;
+        let text = serde_json::to_string_pretty(&MachineFile {
+            info: info.clone(),
+            trainer: stamp,
+        })?;
         files::write_atomically(&home.machine(), text.as_bytes())?;
         Ok(Trainer { path, info })
     }
@@ -106,13 +114,17 @@ impl Trainer {
 
 impl Stamp {
     fn of(path: &Path) -> anyhow::Result<Stamp> {
-        let meta = path.metadata().with_context(|| format!("cannot look at {}", path.display()))?;
-        let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        let meta = path
+            .metadata()
+            .with_context(|| format!("cannot look at {}", path.display()))?;
+        let modified = meta
+            .modified()
+            .ok()
+            .and_then(|t| t.duration_since(UNIX_EPOCH).ok());
         Ok(Stamp {
             path: path.to_owned(),
             size: meta.len(),
-            modified_ns: modified
-                .map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)),
+            modified_ns: modified.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)),
             visible_devices: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
         })

@@ -11,7 +11,10 @@ use crate::output;
 
 pub(super) async fn run(context: &Context, args: &CompareArgs) -> anyhow::Result<()> {
     let store = context.must_read().await?;
-    let (a, b) = (store.find_run(&args.a).await?, store.find_run(&args.b).await?);
+    let (a, b) = (
+        store.find_run(&args.a).await?,
+        store.find_run(&args.b).await?,
+    );
     let (of_a, of_b) = (facts(&store, &a).await?, facts(&store, &b).await?);
     let names: std::collections::BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
     let differences: Map<String, Value> = names
@@ -61,7 +64,10 @@ fn results(facts: &mut Map<String, Value>, result: &RunResult) {
         }
     }
     let best = result.finished.as_ref().and_then(|f| {
-        result.evaluations.iter().find(|e| e.split == "val" && e.epoch == f.best_epoch)
+        result
+            .evaluations
+            .iter()
+            .find(|e| e.split == "val" && e.epoch == f.best_epoch)
     });
     for (name, value) in best.iter().flat_map(|e| &e.metrics) {
         keep(format!("best {name}"), *value);
@@ -75,7 +81,11 @@ fn flatten(facts: &mut Map<String, Value>, path: &str, value: &Value) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 flatten(facts, &path, value);
             }
         }

@@ -70,7 +70,9 @@ async fn ask(context: &Context, request: &Request, done: &str) -> anyhow::Result
     }
     output::print(done)?;
     if nobody && matches!(request, Request::Retry { .. } | Request::Resume) && !context.quiet {
-        eprintln!("no scheduler is there: `runner daemon` (or a `runner reproduce`) runs what is queued");
+        eprintln!(
+            "no scheduler is there: `runner daemon` (or a `runner reproduce`) runs what is queued"
+        );
     }
     Ok(())
 }

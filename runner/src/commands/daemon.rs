@@ -18,8 +18,14 @@ pub(super) async fn run(context: &Context, args: &DaemonArgs) -> anyhow::Result<
     let stop = interrupt::listen()?;
     let trainer = Trainer::of_home(&context.home)?;
     let lock = take_lock(context).await?;
-    let driver =
-        Driver::open(&context.home, &context.database(), lock, trainer, args.slots.slots).await?;
+    let driver = Driver::open(
+        &context.home,
+        &context.database(),
+        lock,
+        trainer,
+        args.slots.slots,
+    )
+    .await?;
     if !context.quiet {
         eprintln!(
             "running what is queued in {}; Ctrl-C lets the trainers write a checkpoint and stops",

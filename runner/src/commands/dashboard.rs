@@ -24,25 +24,30 @@ pub(super) async fn run(context: &Context, args: &DashboardArgs) -> anyhow::Resu
         let (address, url) = (listen.address, &listen.url);
         output::print_json(&serde_json::json!({ "address": address, "url": url }))?;
     } else {
-        output::print(&format!("Dashboard of {}: {}", context.home.dir().display(), listen.url))?;
+        output::print(&format!(
+            "Dashboard of {}: {}",
+            context.home.dir().display(),
+            listen.url
+        ))?;
     }
     let mut served = stop.clone();
     let until = async move {
         // An error means that nobody can say stop any more.
         served.wait_for(Option::is_some).await.ok();
     };
-    let server =
-        rungs_server::serve(listen, context.home.clone(), context.database(), until);
+    let server = rungs_server::serve(listen, context.home.clone(), context.database(), until);
     // Pages without a trainer are still worth reading.
     match Trainer::of_home(&context.home) {
         Ok(trainer) => {
-            let (served, scheduled) =
-                tokio::join!(server, schedule(context, args, trainer, stop));
+            let (served, scheduled) = tokio::join!(server, schedule(context, args, trainer, stop));
             scheduled?;
             Ok(served?)
         }
         Err(error) => {
-            tracing::warn!("nothing will be trained: {}", crate::failure::paragraph(&error));
+            tracing::warn!(
+                "nothing will be trained: {}",
+                crate::failure::paragraph(&error)
+            );
             Ok(server.await?)
         }
     }

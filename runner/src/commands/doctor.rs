@@ -35,7 +35,12 @@ struct Finding {
 }
 
 fn finding(what: &str, health: Health, says: impl Into<String>) -> Finding {
-    Finding { what: what.to_owned(), health, says: says.into(), details: Value::Null }
+    Finding {
+        what: what.to_owned(),
+        health,
+        says: says.into(),
+        details: Value::Null,
+    }
 }
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
@@ -66,21 +71,31 @@ fn home(context: &Context) -> Finding {
     let dir = context.home.dir();
     let shown = dir.display();
     if !dir.exists() {
-        return finding("home", Health::Ok, format!("{shown}, made by the first `runner reproduce`"));
+        return finding(
+            "home",
+            Health::Ok,
+            format!("{shown}, made by the first `runner reproduce`"),
+        );
     }
     match rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
         Ok(()) if dir.is_dir() => finding("home", Health::Ok, shown.to_string()),
         Ok(()) => finding("home", Health::Bad, format!("{shown} is not a directory")),
         Err(error) => {
             let cure = "make it writable or choose another with --home";
-            finding("home", Health::Bad, format!("{shown} cannot be written ({error}); {cure}"))
+            finding(
+                "home",
+                Health::Bad,
+                format!("{shown} cannot be written ({error}); {cure}"),
+            )
         }
     }
 }
 
 /// The nearest directory that exists.
 fn existing(dir: &Path) -> &Path {
-    dir.ancestors().find(|d| d.exists()).unwrap_or(Path::new("."))
+    dir.ancestors()
+        .find(|d| d.exists())
+        .unwrap_or(Path::new("."))
 }
 
 fn disk(context: &Context) -> Finding {
@@ -109,13 +124,20 @@ fn trainer(context: &Context) -> Vec<Finding> {
     };
     let info = &trainer.info;
     let mut findings = vec![
-        finding("trainer", Health::Ok, format!("{} {}", trainer.path.display(), info.version)),
+        finding(
+            "trainer",
+            Health::Ok,
+            format!("{} {}", trainer.path.display(), info.version),
+        ),
         finding("libtorch", Health::Ok, info.libtorch.clone()),
     ];
     for device in &info.devices {
         let memory = device.memory_bytes as f64 / 1e9;
-        let threads =
-            if device.threads > 0 { format!(", {} threads", device.threads) } else { String::new() };
+        let threads = if device.threads > 0 {
+            format!(", {} threads", device.threads)
+        } else {
+            String::new()
+        };
         let says = format!("{}, {memory:.1} GB{threads}", device.name);
         findings.push(Finding {
             details: serde_json::json!(device),
@@ -165,14 +187,25 @@ async fn database(context: &Context) -> Finding {
 fn scheduler(context: &Context) -> Finding {
     match SchedulerLock::holder(&context.home) {
         Some(pid) => finding("scheduler", Health::Ok, format!("process {pid}")),
-        None => finding("scheduler", Health::Absent, "none now; `runner reproduce` is its own"),
+        None => finding(
+            "scheduler",
+            Health::Absent,
+            "none now; `runner reproduce` is its own",
+        ),
     }
 }
 
 fn slurm() -> Finding {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    match std::env::split_paths(&path).map(|dir| dir.join("sbatch")).find(|p| p.exists()) {
+    match std::env::split_paths(&path)
+        .map(|dir| dir.join("sbatch"))
+        .find(|p| p.exists())
+    {
         Some(sbatch) => finding("slurm", Health::Ok, sbatch.display().to_string()),
-        None => finding("slurm", Health::Absent, "no sbatch on PATH: runs stay on this machine"),
+        None => finding(
+            "slurm",
+            Health::Absent,
+            "no sbatch on PATH: runs stay on this machine",
+        ),
     }
 }

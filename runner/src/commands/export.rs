@@ -10,7 +10,13 @@ use crate::context::Context;
 use crate::{files, output};
 
 pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<()> {
-    let ExportArgs { experiment, format, output: file, profile, select } = args;
+    let ExportArgs {
+        experiment,
+        format,
+        output: file,
+        profile,
+        select,
+    } = args;
     let format = match format {
         FormatName::Csv => Format::Csv,
         FormatName::Json => Format::Json,
@@ -28,7 +34,10 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
     };
     let store = context.reader().await?;
     let world = context.world_of_trainer()?;
-    let options = Options { profile: profile.clone(), ..Options::default() };
+    let options = Options {
+        profile: profile.clone(),
+        ..Options::default()
+    };
     let view = rungs_server::view::table(
         store.as_ref(),
         &context.home,

@@ -42,7 +42,11 @@ fn columns(rows: &[Row]) -> String {
     let count = rows.iter().map(|row| row.cells.len()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count)
         .map(|i| {
-            rows.iter().filter_map(|row| row.cells.get(i)).map(|c| c.chars().count()).max().unwrap_or(0)
+            rows.iter()
+                .filter_map(|row| row.cells.get(i))
+                .map(|c| c.chars().count())
+                .max()
+                .unwrap_or(0)
         })
         .collect();
     let mut text = String::new();
@@ -63,17 +67,19 @@ async fn experiments(context: &Context) -> anyhow::Result<Vec<Row>> {
     let world = context.world()?;
     let mut rows = Vec::new();
     for name in world.experiment_names() {
-        rows.push(match experiment(context, store.as_ref(), &world, &name).await {
-            Ok(row) => row,
-            // One bad file does not hide the others.
-            Err(error) => {
-                let error = crate::failure::paragraph(&error);
-                Row {
-                    cells: vec![name.clone(), String::new(), format!("bad file: {error}")],
-                    json: json!({ "experiment": name, "error": error }),
+        rows.push(
+            match experiment(context, store.as_ref(), &world, &name).await {
+                Ok(row) => row,
+                // One bad file does not hide the others.
+                Err(error) => {
+                    let error = crate::failure::paragraph(&error);
+                    Row {
+                        cells: vec![name.clone(), String::new(), format!("bad file: {error}")],
+                        json: json!({ "experiment": name, "error": error }),
+                    }
                 }
-            }
-        });
+            },
+        );
     }
     Ok(rows)
 }
@@ -93,12 +99,19 @@ async fn experiment(
         experiment.profiles.keys().cloned().map(Some).collect()
     };
     for profile in names {
-        let options = Options { profile: profile.clone(), ..Options::default() };
+        let options = Options {
+            profile: profile.clone(),
+            ..Options::default()
+        };
         let select = rungs_report::Select::Best;
         let view =
             rungs_server::view::table(store, &context.home, world, name, select, &options).await?;
         let runs = view.plan.runs.len();
-        let done = view.results.values().filter(|r| r.state == RunState::Done).count();
+        let done = view
+            .results
+            .values()
+            .filter(|r| r.state == RunState::Done)
+            .count();
         let label = profile.as_deref().unwrap_or("as written");
         shown.push(format!("{label} {done}/{runs}"));
         profiles.push(json!({
@@ -119,8 +132,11 @@ fn refinements() -> Vec<Row> {
     refinement::REFINEMENTS
         .iter()
         .map(|r| {
-            let parameters: Vec<String> =
-                r.parameters.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            let parameters: Vec<String> = r
+                .parameters
+                .iter()
+                .map(|(name, value)| format!("{name} = {value}"))
+                .collect();
             let with = if parameters.is_empty() {
                 String::new()
             } else {
@@ -231,6 +247,9 @@ mod tests {
             cells: vec![a.to_owned(), b.to_owned()],
             json: Value::Null,
         };
-        assert_eq!(columns(&[row("γ", "x"), row("long", "")]), "γ     x\nlong\n");
+        assert_eq!(
+            columns(&[row("γ", "x"), row("long", "")]),
+            "γ     x\nlong\n"
+        );
     }
 }

@@ -19,7 +19,10 @@ pub(super) async fn run(context: &Context, args: &LogsArgs) -> anyhow::Result<()
     let run = store.find_run(&args.run).await?;
     let path = context.home.run(&run).log();
     if !path.exists() && !args.follow {
-        anyhow::bail!("run {} has no log yet: no trainer was started for it", run.short());
+        anyhow::bail!(
+            "run {} has no log yet: no trainer was started for it",
+            run.short()
+        );
     }
     if context.json && !args.follow {
         let log = crate::files::read(&path)?;
@@ -38,10 +41,16 @@ pub(super) async fn run(context: &Context, args: &LogsArgs) -> anyhow::Result<()
 }
 
 async fn is_over(store: &Store, run: &RunKey) -> anyhow::Result<bool> {
-    let filter = RunFilter { prefix: Some(run.to_string()), ..RunFilter::default() };
+    let filter = RunFilter {
+        prefix: Some(run.to_string()),
+        ..RunFilter::default()
+    };
     let rows = store.runs(&filter).await?;
     Ok(rows.iter().all(|row| {
-        matches!(row.state, RunState::Done | RunState::Failed | RunState::Cancelled)
+        matches!(
+            row.state,
+            RunState::Done | RunState::Failed | RunState::Cancelled
+        )
     }))
 }
 

@@ -18,10 +18,21 @@ mod status;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
+use crate::output::Log;
+
+/// What the log says during a command.
+pub fn log(cli: &Cli) -> Log {
+    match cli.command {
+        _ if cli.global.quiet => Log::Quiet,
+        Command::Daemon(_) | Command::Dashboard(_) => Log::Scheduler,
+        _ => Log::Progress,
+    }
+}
 
 /// Does what was typed.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     let context = Context::new(cli.global);
+    context.check()?;
     match cli.command {
         Command::List(args) => list::run(&context, &args).await,
         Command::Plan(args) => plan::run(&context, &args).await,

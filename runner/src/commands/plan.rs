@@ -31,8 +31,11 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<()
 
 /// The report over these plans, with estimates from all runs that were finished here.
 pub(super) async fn report(store: Option<&Store>, plans: &[Plan]) -> anyhow::Result<PlanReport> {
-    let mut keys: BTreeSet<RunKey> =
-        plans.iter().flat_map(|plan| &plan.runs).map(|run| run.key.clone()).collect();
+    let mut keys: BTreeSet<RunKey> = plans
+        .iter()
+        .flat_map(|plan| &plan.runs)
+        .map(|run| run.key.clone())
+        .collect();
     let results: BTreeMap<RunKey, RunResult> = match store {
         None => BTreeMap::new(),
         Some(store) => {
@@ -47,14 +50,24 @@ pub(super) async fn report(store: Option<&Store>, plans: &[Plan]) -> anyhow::Res
         }
     };
     let history = History::of(results.values());
-    Ok(PlanReport::build(&plans.iter().collect::<Vec<_>>(), &results, &history))
+    Ok(PlanReport::build(
+        &plans.iter().collect::<Vec<_>>(),
+        &results,
+        &history,
+    ))
 }
 
 fn text(plans: &[Plan], report: &PlanReport) -> String {
     let mut text = String::new();
     for plan in plans {
-        let profile = plan.profile.as_deref().map_or("as written".to_owned(), |p| format!("profile {p}"));
-        text += &format!("{}: {} ({profile})\n", plan.experiment.name, plan.experiment.title);
+        let profile = plan
+            .profile
+            .as_deref()
+            .map_or("as written".to_owned(), |p| format!("profile {p}"));
+        text += &format!(
+            "{}: {} ({profile})\n",
+            plan.experiment.name, plan.experiment.title
+        );
         text += &format!("{}\n", rungs_report::profile::profile_note(plan));
     }
     text += "\n";
@@ -90,7 +103,10 @@ fn explain_cell(context: &Context, args: &PlanArgs, cell: &str) -> anyhow::Resul
             .collect();
         return output::print_json(&json);
     }
-    let text: Vec<String> = all.iter().map(|(_, settlement)| explained(settlement)).collect();
+    let text: Vec<String> = all
+        .iter()
+        .map(|(_, settlement)| explained(settlement))
+        .collect();
     output::print(&text.join("\n"))
 }
 
@@ -102,8 +118,12 @@ fn explained(settlement: &Settlement) -> String {
     let value_width = width(|k| k.value.chars().count()).min(36);
     let mut text = String::new();
     for key in &settlement.keys {
-        let overrode: Vec<String> =
-            key.overrode.iter().rev().map(|(value, from)| format!("{value} of {from}")).collect();
+        let overrode: Vec<String> = key
+            .overrode
+            .iter()
+            .rev()
+            .map(|(value, from)| format!("{value} of {from}"))
+            .collect();
         let over = if overrode.is_empty() {
             String::new()
         } else {
@@ -119,5 +139,8 @@ fn explained(settlement: &Settlement) -> String {
 
 /// `about 4 min 10 s of work`, for people.
 pub(super) fn work_left(report: &PlanReport) -> Option<String> {
-    report.estimate_s.filter(|s| *s > 0.0).map(|s| format!("about {} of work", duration(s)))
+    report
+        .estimate_s
+        .filter(|s| *s > 0.0)
+        .map(|s| format!("about {} of work", duration(s)))
 }

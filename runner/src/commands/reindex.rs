@@ -20,7 +20,13 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
     let found = catchup::rebuild(&context.home, &db, &lock).await?;
     // Whose trainer is gone is back on the queue at once.
     catchup::open(&context.home, &db, lock).await?;
-    let Reindexed { runs, attempts, events, decisions, problems } = found;
+    let Reindexed {
+        runs,
+        attempts,
+        events,
+        decisions,
+        problems,
+    } = found;
     if context.json {
         return output::print_json(&serde_json::json!({
             "database": db, "runs": runs, "attempts": attempts, "events": events,

@@ -24,7 +24,12 @@ use crate::{files, output, runfile};
 mod attend;
 
 pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Result<()> {
-    let ReproduceArgs { selection, slots, executor: ExecutorName::Local, check } = args;
+    let ReproduceArgs {
+        selection,
+        slots,
+        executor: ExecutorName::Local,
+        check,
+    } = args;
     // A wrong name is refused before anything is made, a missing trainer before anything is queued.
     let options = context::options(selection);
     context::plans(&context.world()?, selection)?;
@@ -66,10 +71,15 @@ async fn states(
     store: Option<&Store>,
     keys: &BTreeSet<RunKey>,
 ) -> anyhow::Result<std::collections::BTreeMap<RunKey, RunState>> {
-    let Some(store) = store else { return Ok(Default::default()) };
+    let Some(store) = store else {
+        return Ok(Default::default());
+    };
     let keys: Vec<RunKey> = keys.iter().cloned().collect();
     let results = store.results(&keys).await?;
-    Ok(results.into_iter().map(|(key, result)| (key, result.state)).collect())
+    Ok(results
+        .into_iter()
+        .map(|(key, result)| (key, result.state))
+        .collect())
 }
 
 /// Leaves the experiment's text in the home and a request for the scheduler, one per experiment.
@@ -77,11 +87,20 @@ fn ask(context: &Context, plans: &[Plan], options: &Options) -> anyhow::Result<V
     let mut written = Vec::new();
     for plan in plans {
         let experiment = &plan.experiment;
-        let path = context.home.experiments().join(format!("{}.toml", experiment.hash));
+        let path = context
+            .home
+            .experiments()
+            .join(format!("{}.toml", experiment.hash));
         if !path.exists() {
             files::write_atomically(&path, experiment.text.as_bytes())?;
         }
-        let Options { profile: _, seeds, set, rows, columns } = options.clone();
+        let Options {
+            profile: _,
+            seeds,
+            set,
+            rows,
+            columns,
+        } = options.clone();
         let request = Request::Apply {
             experiment: experiment.name.clone(),
             hash: experiment.hash.clone(),
@@ -110,10 +129,15 @@ async fn finish(
         let keys: Vec<RunKey> = plan.runs.iter().map(|run| run.key.clone()).collect();
         let results = store.results(&keys).await?;
         for result in results.values() {
-            let why = result.failure.as_ref().map_or("", |failure| failure.message.as_str());
+            let why = result
+                .failure
+                .as_ref()
+                .map_or("", |failure| failure.message.as_str());
             match result.state {
                 RunState::Failed => failures.push(format!("{} failed: {why}", result.key.short())),
-                RunState::Cancelled => failures.push(format!("{} was cancelled", result.key.short())),
+                RunState::Cancelled => {
+                    failures.push(format!("{} was cancelled", result.key.short()))
+                }
                 RunState::Blocked | RunState::Queued => failures.push(format!(
                     "{} waits for a run that failed or was cancelled",
                     result.key.short()

@@ -29,7 +29,11 @@ pub(super) async fn run(context: &Context, args: &RunsArgs) -> anyhow::Result<()
         None => Vec::new(),
     };
     let rows: Vec<Row> = rows.into_iter().map(row).collect();
-    if context.json { output::print_json(&rows) } else { output::print(&text(&rows)) }
+    if context.json {
+        output::print_json(&rows)
+    } else {
+        output::print(&text(&rows))
+    }
 }
 
 fn row(row: RunRow) -> Row {

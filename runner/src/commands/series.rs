@@ -20,7 +20,11 @@ pub(super) async fn run(context: &Context, args: &SeriesArgs) -> anyhow::Result<
                 bail!("run {} has no points of any metric yet", run.short());
             }
             let near = nearest(&args.metric, known.iter().map(String::as_str));
-            bail!("run {} has no metric \"{}\"; {near}", run.short(), args.metric);
+            bail!(
+                "run {} has no metric \"{}\"; {near}",
+                run.short(),
+                args.metric
+            );
         }
     }
     let series = Series::new(run, args.metric.as_str(), &points);

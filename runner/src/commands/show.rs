@@ -12,7 +12,10 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()>
     let store = context.must_read().await?;
     let run = store.find_run(&args.run).await?;
     let file = store.run_file(&run).await?;
-    let result = store.results(std::slice::from_ref(&run)).await?.remove(&run);
+    let result = store
+        .results(std::slice::from_ref(&run))
+        .await?
+        .remove(&run);
     let attempts = store.attempts(&run).await?;
     let cells = store.cells_of(&run).await?;
     let metrics = store.metrics_of(&run).await?;
@@ -47,11 +50,21 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()>
         "attempts": attempts.iter().map(attempt).collect::<Vec<_>>(),
         "series": metrics,
     });
-    if context.json { output::print_json(&value) } else { output::print(&text(&value)) }
+    if context.json {
+        output::print_json(&value)
+    } else {
+        output::print(&text(&value))
+    }
 }
 
 fn cell(cell: &CellOf) -> Value {
-    let CellOf { experiment, profile, row, column, seed } = cell;
+    let CellOf {
+        experiment,
+        profile,
+        row,
+        column,
+        seed,
+    } = cell;
     json!({"experiment": experiment, "profile": profile, "row": row, "column": column, "seed": seed})
 }
 
@@ -61,7 +74,11 @@ fn number(value: f64) -> Value {
 }
 
 fn metrics(evaluation: &Evaluation) -> Map<String, Value> {
-    evaluation.metrics.iter().map(|(name, value)| (name.clone(), number(*value))).collect()
+    evaluation
+        .metrics
+        .iter()
+        .map(|(name, value)| (name.clone(), number(*value)))
+        .collect()
 }
 
 fn evaluation(e: &Evaluation) -> Value {
@@ -73,10 +90,22 @@ fn evaluation(e: &Evaluation) -> Value {
 
 /// The values of the best and of the last validation epoch.
 fn summary(result: &RunResult) -> Value {
-    let of_val: Vec<&Evaluation> = result.evaluations.iter().filter(|e| e.split == "val").collect();
-    let Some(last) = of_val.last() else { return Value::Null };
-    let best_epoch = result.finished.as_ref().map_or(last.epoch, |f| f.best_epoch);
-    let best = of_val.iter().find(|e| e.epoch == best_epoch).unwrap_or(last);
+    let of_val: Vec<&Evaluation> = result
+        .evaluations
+        .iter()
+        .filter(|e| e.split == "val")
+        .collect();
+    let Some(last) = of_val.last() else {
+        return Value::Null;
+    };
+    let best_epoch = result
+        .finished
+        .as_ref()
+        .map_or(last.epoch, |f| f.best_epoch);
+    let best = of_val
+        .iter()
+        .find(|e| e.epoch == best_epoch)
+        .unwrap_or(last);
     json!({
         "best": {"epoch": best.epoch, "metrics": metrics(best)},
         "last": {"epoch": last.epoch, "metrics": metrics(last)},
@@ -107,7 +136,11 @@ fn write(out: &mut String, path: &str, value: &Value) {
                 if key == "environment" {
                     continue;
                 }
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 write(out, &path, value);
             }
         }

@@ -43,7 +43,11 @@ struct Applied {
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
     let status = status(context).await?;
-    if context.json { output::print_json(&status) } else { output::print(&text(&status)) }
+    if context.json {
+        output::print_json(&status)
+    } else {
+        output::print(&text(&status))
+    }
 }
 
 async fn status(context: &Context) -> anyhow::Result<Status> {
@@ -56,7 +60,9 @@ async fn status(context: &Context) -> anyhow::Result<Status> {
         running: Vec::new(),
         experiments: Vec::new(),
     };
-    let Some(store) = context.reader().await? else { return Ok(status) };
+    let Some(store) = context.reader().await? else {
+        return Ok(status);
+    };
     status.scheduler = SchedulerLock::holder(&context.home);
     status.paused = store.paused().await?;
     for row in store.runs(&RunFilter::default()).await? {
@@ -65,7 +71,14 @@ async fn status(context: &Context) -> anyhow::Result<Status> {
             continue;
         }
         let cells = store.cells_of(&row.key).await?;
-        let RunRow { key, seed, attempts, slot, progress, .. } = row;
+        let RunRow {
+            key,
+            seed,
+            attempts,
+            slot,
+            progress,
+            ..
+        } = row;
         status.running.push(Running {
             run: key.to_string(),
             cells: cells
@@ -109,9 +122,15 @@ fn text(status: &Status) -> String {
         }
         None => "none".to_owned(),
     };
-    text += &format!("scheduler  {scheduler}{}\n", if status.paused { ", paused" } else { "" });
-    let counts: Vec<String> =
-        status.counts.iter().map(|(state, n)| format!("{n} {state}")).collect();
+    text += &format!(
+        "scheduler  {scheduler}{}\n",
+        if status.paused { ", paused" } else { "" }
+    );
+    let counts: Vec<String> = status
+        .counts
+        .iter()
+        .map(|(state, n)| format!("{n} {state}"))
+        .collect();
     text += &format!("runs       {}\n", counts.join(", "));
     for applied in &status.experiments {
         let profile = applied.profile.as_deref().unwrap_or("as written");

@@ -28,8 +28,12 @@ pub fn lock_holder(run_dir: &RunDir) -> Option<u32> {
 
 /// All processes whose command line is that of a trainer of this home.
 pub fn by_command_line(home: &Home) -> Vec<Trainer> {
-    let Ok(runs) = home.runs().canonicalize() else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(runs) = home.runs().canonicalize() else {
+        return Vec::new();
+    };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
@@ -69,7 +73,10 @@ fn parse(arguments: &[&str]) -> Option<(PathBuf, Option<u32>)> {
         arguments.get(start + at + 1).copied()
     };
     let run_dir = after("--run-dir")?;
-    Some((PathBuf::from(run_dir), after("--attempt").and_then(|n| n.parse().ok())))
+    Some((
+        PathBuf::from(run_dir),
+        after("--attempt").and_then(|n| n.parse().ok()),
+    ))
 }
 
 #[cfg(test)]
@@ -78,7 +85,15 @@ mod tests {
 
     #[test]
     fn command_lines_are_read() {
-        let parsed = parse(&["/x/trainer", "run", "--run-dir", "/h/runs/k", "--attempt", "2", ""]);
+        let parsed = parse(&[
+            "/x/trainer",
+            "run",
+            "--run-dir",
+            "/h/runs/k",
+            "--attempt",
+            "2",
+            "",
+        ]);
         assert_eq!(parsed, Some((PathBuf::from("/h/runs/k"), Some(2))));
         assert_eq!(parse(&["trainer", "devices", "--json"]), None);
         assert_eq!(parse(&["trainer", "run", "--run-dir"]), None);

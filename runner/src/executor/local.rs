@@ -60,8 +60,9 @@ impl Launch<'_> {
             .append(true)
             .open(&log_path)
             .with_context(|| format!("cannot write {}", log_path.display()))?;
-        let error_log =
-            log.try_clone().with_context(|| format!("cannot write {}", log_path.display()))?;
+        let error_log = log
+            .try_clone()
+            .with_context(|| format!("cannot write {}", log_path.display()))?;
         let mut command = std::process::Command::new(self.trainer);
         command
             .arg("run")
@@ -80,22 +81,32 @@ impl Launch<'_> {
             .kill_on_drop(false)
             .spawn()
             .with_context(|| format!("cannot start {}", self.trainer.display()))?;
-        let pid = child.id().context("the trainer ended before it had started")?;
+        let pid = child
+            .id()
+            .context("the trainer ended before it had started")?;
         Ok(Started { pid, child })
     }
 }
 
-#[expect(unsafe_code, reason = "setsid between fork and exec has no safe form in std")]
+#[expect(
+    unsafe_code,
+    reason = "setsid between fork and exec has no safe form in std"
+)]
 fn own_session(command: &mut std::process::Command) {
     // SAFETY: the closure only makes the system call setsid, which is async-signal-safe, and
     // allocates nothing.
     unsafe {
-        command.pre_exec(|| rustix::process::setsid().map(|_| ()).map_err(io::Error::from));
+        command.pre_exec(|| {
+            rustix::process::setsid()
+                .map(|_| ())
+                .map_err(io::Error::from)
+        });
     }
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
+    path.canonicalize()
+        .with_context(|| format!("cannot find {}", path.display()))
 }
 
 /// Asks a trainer to write a checkpoint and leave.
@@ -109,7 +120,9 @@ pub fn kill(pid: u32) {
 }
 
 fn signal(pid: u32, signal: Signal) {
-    let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return;
+    };
     match kill_process(target, signal) {
         // It is gone already: its end is on its way.
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
@@ -156,17 +169,32 @@ mod tests {
     async fn a_trainer_has_a_session_of_its_own_and_its_output_in_the_log() {
         let dir = tempfile::tempdir().unwrap();
         let trainer = dir.path().join("trainer");
-        std::fs::write(&trainer, "#!/bin/sh\necho \"$@\"\nps -o sid= -p $$\nexit 75\n").unwrap();
+        std::fs::write(
+            &trainer,
+            "#!/bin/sh\necho \"$@\"\nps -o sid= -p $$\nexit 75\n",
+        )
+        .unwrap();
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&trainer, std::fs::Permissions::from_mode(0o755)).unwrap();
         let run_dir = RunDir(dir.path().to_owned());
-        let launch =
-            Launch { trainer: &trainer, run_dir: &run_dir, attempt: 3, visible_devices: None };
+        let launch = Launch {
+            trainer: &trainer,
+            run_dir: &run_dir,
+            attempt: 3,
+            visible_devices: None,
+        };
         let started = launch.start().unwrap();
         let pid = started.pid;
         assert_eq!(started.wait().await, Exit::Status(75));
         let log = std::fs::read_to_string(run_dir.log()).unwrap();
-        assert!(log.contains("run --run-dir") && log.contains("--attempt 3"), "{log}");
-        assert_eq!(log.lines().last().map(str::trim), Some(pid.to_string().as_str()), "{log}");
+        assert!(
+            log.contains("run --run-dir") && log.contains("--attempt 3"),
+            "{log}"
+        );
+        assert_eq!(
+            log.lines().last().map(str::trim),
+            Some(pid.to_string().as_str()),
+            "{log}"
+        );
     }
 }

@@ -61,12 +61,16 @@ impl Show for Bars {
             Some(seconds) => format!("{} left", duration(seconds)),
             None => "time left ?".to_owned(),
         };
-        self.overall.set_message(format!("{done}/{total} runs, {left}"));
+        self.overall
+            .set_message(format!("{done}/{total} runs, {left}"));
         for run in &self.wanted.order {
-            let Some(row) = now.rows.get(run) else { continue };
+            let Some(state) = now.runs.state(run) else {
+                continue;
+            };
+            let row = now.runs.open.get(run);
             let name = self.wanted.name(run).to_owned();
-            let before = self.states.insert(run.clone(), row.state);
-            if row.state == RunState::Running {
+            let before = self.states.insert(run.clone(), state);
+            if let (RunState::Running, Some(row)) = (state, row) {
                 let bar = self.runs.entry(run.clone()).or_insert_with(|| {
                     let bar = self.all.add(ProgressBar::new(1));
                     bar.set_style(style("{prefix:24} {wide_bar:.cyan/black} {msg}"));
@@ -89,17 +93,23 @@ impl Show for Bars {
                 bar.finish_and_clear();
                 self.all.remove(&bar);
             }
-            let changed = before.is_some_and(|state| state != row.state);
-            let message = row.message.as_deref().unwrap_or("no reason is known");
-            match row.state {
+            let changed = before.is_some_and(|before| before != state);
+            let message = row.and_then(|row| row.message.as_deref());
+            match state {
                 RunState::Done if changed => {
                     let values = now.results.get(run).and_then(evaluation_text);
                     let values = values.map_or_else(String::new, |(_, text)| format!(": {text}"));
                     self.line(&format!("done    {name}{values}"));
                 }
-                RunState::Failed if changed => self.line(&format!("failed  {name}: {message}")),
+                RunState::Failed if changed => {
+                    let why = message.unwrap_or("no reason is known");
+                    self.line(&format!("failed  {name}: {why}"));
+                }
                 RunState::Queued if changed && before == Some(RunState::Running) => {
-                    self.line(&format!("again   {name}: {}", row.message.as_deref().unwrap_or("")));
+                    self.line(&format!(
+                        "again   {name}: {}",
+                        message.unwrap_or("it was stopped")
+                    ));
                 }
                 _ => {}
             }

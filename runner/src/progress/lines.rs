@@ -8,6 +8,7 @@ use rungs_spec::RunKey;
 use rungs_spec::result::RunState;
 
 use super::{Show, Snapshot, Wanted, evaluation_text, time_left};
+use crate::scheduler::catchup;
 
 /// What was said of a run last.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,7 @@ struct Told {
     state: Option<RunState>,
     attempt: u32,
     epoch: u64,
+    message: Option<String>,
 }
 
 pub(super) struct Lines {
@@ -25,7 +27,11 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(wanted: Wanted) -> Lines {
-        Lines { wanted, told: BTreeMap::new(), began: None }
+        Lines {
+            wanted,
+            told: BTreeMap::new(),
+            began: None,
+        }
     }
 
     /// Lines about what changed.
@@ -36,32 +42,44 @@ impl Lines {
         let total = self.wanted.order.len();
         let mut lines = Vec::new();
         for run in &self.wanted.order {
-            let Some(row) = now.rows.get(run) else { continue };
+            let Some(state) = now.runs.state(run) else {
+                continue;
+            };
+            let row = now.runs.open.get(run);
             let name = self.wanted.name(run);
             let before = self.told.get(run).cloned().unwrap_or(Told {
                 state: None,
                 attempt: 0,
                 epoch: 0,
+                message: None,
             });
             let mut told = before.clone();
-            told.state = Some(row.state);
+            told.state = Some(state);
             let evaluation = now.results.get(run).and_then(evaluation_text);
-            let running = row.state == RunState::Running;
-            if running && row.attempts > before.attempt {
+            let running = state == RunState::Running;
+            if let Some(row) = row
+                && running
+                && row.attempts > before.attempt
+            {
                 told.attempt = row.attempts;
-                let again = if row.attempts > 1 {
+                let attempt = if row.attempts > 1 {
                     format!(", attempt {}", row.attempts)
                 } else {
                     String::new()
                 };
-                lines.push(format!("{name}: started on {}{again}", row.slot.as_deref().unwrap_or("?")));
+                lines.push(match row.slot.as_deref() {
+                    Some(catchup::ADOPTED) => {
+                        format!("{name}: its trainer is still alive and goes on{attempt}")
+                    }
+                    slot => format!("{name}: started on {}{attempt}", slot.unwrap_or("?")),
+                });
             }
             if let Some((epoch, values)) = evaluation
                 && epoch > before.epoch
             {
                 told.epoch = epoch;
                 let of = self.wanted.epochs.get(run).copied().unwrap_or(0);
-                let speed = match row.progress.images_per_s {
+                let speed = match row.map_or(0.0, |row| row.progress.images_per_s) {
                     speed if speed > 0.0 && running => format!(", {speed:.0} images/s"),
                     _ => String::new(),
                 };
@@ -69,20 +87,28 @@ impl Lines {
                     lines.push(format!("{name}: epoch {epoch}/{of}: {values}{speed}"));
                 }
             }
-            if before.state != told.state && !first_look {
-                let message = row.message.as_deref().unwrap_or("no reason is known");
-                match row.state {
+            let message = row.and_then(|row| row.message.as_deref());
+            told.message = message.map(str::to_owned);
+            let changed = before.state != told.state || before.message != told.message;
+            if changed && !first_look {
+                match state {
                     RunState::Done => {
                         let left = time_left(began, share_then, share)
                             .filter(|_| done < total)
                             .map_or_else(String::new, |s| format!(", about {} left", duration(s)));
                         lines.push(format!("{name}: done ({done} of {total} runs{left})"));
                     }
-                    RunState::Failed => lines.push(format!("{name}: failed: {message}")),
+                    RunState::Failed => lines.push(format!(
+                        "{name}: failed: {}",
+                        message.unwrap_or("no reason is known")
+                    )),
                     RunState::Cancelled => lines.push(format!("{name}: cancelled")),
+                    RunState::Queued if message.is_some() => {
+                        let why = message.unwrap_or_default();
+                        lines.push(format!("{name}: will be tried again: {why}"));
+                    }
                     RunState::Queued if before.state == Some(RunState::Running) => {
-                        let why = row.message.as_ref().map_or(String::new(), |m| format!(": {m}"));
-                        lines.push(format!("{name}: queued again{why}"));
+                        lines.push(format!("{name}: stopped, queued again"));
                     }
                     RunState::New | RunState::Blocked | RunState::Queued | RunState::Running => {}
                 }

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use rungs_spec::RunKey;
 use rungs_spec::plan::Plan;
 use rungs_spec::result::{RunResult, RunState};
-use rungs_store::{RunRow, Store};
+use rungs_store::Store;
 
-use crate::settled;
+use crate::settled::Tracker;
 
 /// Time between two looks.
 pub const LOOK: Duration = Duration::from_millis(400);
 
 /// Where the runs stand at one moment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// Every run of the home.
-    pub rows: BTreeMap<RunKey, RunRow>,
+    /// States, and how far those are that move.
+    pub runs: Tracker,
     /// Evaluations and outcomes of those runs that move, and of those that just stopped.
     pub results: BTreeMap<RunKey, RunResult>,
     /// No new attempts start.
@@ -67,16 +67,27 @@ impl Wanted {
         for plan in plans {
             for cell in &plan.cells {
                 for (seed, run) in (1..).zip(&cell.runs) {
-                    let experiment =
-                        if several { format!("{}: ", plan.experiment.name) } else { String::new() };
+                    let experiment = if several {
+                        format!("{}: ", plan.experiment.name)
+                    } else {
+                        String::new()
+                    };
                     let seed: u64 = seed;
-                    let seed = if plan.seeds > 1 { format!(" seed {seed}") } else { String::new() };
+                    let seed = if plan.seeds > 1 {
+                        format!(" seed {seed}")
+                    } else {
+                        String::new()
+                    };
                     let name = format!("{experiment}{}/{}{seed}", cell.row, cell.column);
                     wanted.names.entry(run.clone()).or_insert(name);
                 }
             }
             for run in &plan.runs {
-                if wanted.batch.insert(run.key.clone(), run.recipe.batch_size).is_none() {
+                if wanted
+                    .batch
+                    .insert(run.key.clone(), run.recipe.batch_size)
+                    .is_none()
+                {
                     wanted.order.push(run.key.clone());
                 }
                 wanted.epochs.insert(run.key.clone(), run.recipe.epochs);
@@ -104,18 +115,18 @@ impl Wanted {
         let mut done = 0;
         let mut shares = Vec::new();
         for run in &self.order {
-            let Some(row) = now.rows.get(run) else {
-                shares.push(0.0);
-                continue;
-            };
-            if row.state == RunState::Done {
+            if now.runs.state(run) == Some(RunState::Done) {
                 done += 1;
                 shares.push(1.0);
-            } else if row.progress.steps > 0 {
-                shares.push(row.progress.step as f64 / row.progress.steps as f64);
-            } else {
-                shares.push(0.0);
+                continue;
             }
+            let progress = now
+                .runs
+                .open
+                .get(run)
+                .map(|row| row.progress)
+                .unwrap_or_default();
+            shares.push(progress.step as f64 / progress.steps.max(1) as f64);
         }
         let share = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
         (done, share)
@@ -134,23 +145,31 @@ pub fn display(wanted: &Wanted, quiet: bool) -> Box<dyn Show> {
 }
 
 /// Looks at the database.
-pub async fn look(
-    store: &Store,
-    wanted: &Wanted,
-    before: &Snapshot,
-) -> anyhow::Result<Snapshot> {
-    let rows = settled::rows(store).await?;
+pub async fn look(store: &Store, wanted: &Wanted, before: &Snapshot) -> anyhow::Result<Snapshot> {
+    let mut runs = Tracker {
+        done: before.runs.done.clone(),
+        ..Tracker::default()
+    };
+    runs.look(store, wanted.order.iter()).await?;
     let moving: Vec<RunKey> = wanted
         .order
         .iter()
         .filter(|run| {
-            let state = rows.get(run).map(|r| r.state);
-            state == Some(RunState::Running) || state != before.rows.get(run).map(|r| r.state)
+            let state = runs.state(run);
+            state == Some(RunState::Running) || state != before.runs.state(run)
         })
         .cloned()
         .collect();
-    let results = if moving.is_empty() { BTreeMap::new() } else { store.results(&moving).await? };
-    Ok(Snapshot { rows, results, paused: store.paused().await? })
+    let results = if moving.is_empty() {
+        BTreeMap::new()
+    } else {
+        store.results(&moving).await?
+    };
+    Ok(Snapshot {
+        runs,
+        results,
+        paused: store.paused().await?,
+    })
 }
 
 /// `epoch 3/4: top-1 81.20 %` of the newest evaluation of a run.
@@ -159,11 +178,15 @@ fn evaluation_text(result: &RunResult) -> Option<(u64, String)> {
     let values: Vec<String> = newest
         .metrics
         .iter()
+        .filter(|(name, _)| name.starts_with("val/"))
         .filter_map(|(name, value)| {
             let metric = rungs_spec::metric::find(name)?;
             let unit = if metric.unit.is_empty() { "" } else { " " };
             let digits = metric.digits;
-            Some(format!("{} {value:.digits$}{unit}{}", metric.title, metric.unit))
+            Some(format!(
+                "{} {value:.digits$}{unit}{}",
+                metric.title, metric.unit
+            ))
         })
         .collect();
     Some((newest.epoch, values.join(", ")))

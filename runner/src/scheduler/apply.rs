@@ -88,10 +88,18 @@ mod tests {
 
     fn queued(states: &BTreeMap<RunKey, RunState>) -> Vec<RunKey> {
         let entries = decisions(&plan(), &Options::default(), states, 3);
-        let JournalEntry::Applied { cells, .. } = &entries[0] else { panic!("{entries:?}") };
-        assert_eq!(cells.len(), 3, "every cell is written down, whatever is queued");
+        let JournalEntry::Applied { cells, .. } = &entries[0] else {
+            panic!("{entries:?}")
+        };
+        assert_eq!(
+            cells.len(),
+            3,
+            "every cell is written down, whatever is queued"
+        );
         let runs = entries[1..].iter().map(|entry| match entry {
-            JournalEntry::Queued { run, priority: 3, .. } => run.clone(),
+            JournalEntry::Queued {
+                run, priority: 3, ..
+            } => run.clone(),
             other => panic!("{other:?}"),
         });
         runs.collect()

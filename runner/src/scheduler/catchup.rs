@@ -14,6 +14,9 @@ use super::machine::AttemptId;
 use super::{SchedulerLock, ingest};
 use crate::executor::alive;
 
+/// The slot of an attempt whose trainer outlived its scheduler.
+pub const ADOPTED: &str = "adopted";
+
 /// A trainer that outlived its scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orphan {
@@ -47,11 +50,7 @@ pub async fn open(
 }
 
 /// Builds the database anew from the home's files, and says what was left out.
-pub async fn rebuild(
-    home: &Home,
-    db: &Path,
-    _lock: &SchedulerLock,
-) -> anyhow::Result<Reindexed> {
+pub async fn rebuild(home: &Home, db: &Path, _lock: &SchedulerLock) -> anyhow::Result<Reindexed> {
     let found = rungs_store::reindex(home, db).await?;
     for problem in &found.problems {
         tracing::warn!("{problem}");
@@ -66,7 +65,11 @@ pub async fn if_free(home: &Home, db: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     match SchedulerLock::try_take(home) {
-        Ok(Some(lock)) => open(home, db, lock).await.map(|_| ()),
+        Ok(Some(lock)) => {
+            let (ledger, _) = open(home, db, lock).await?;
+            ledger.store.close().await;
+            Ok(())
+        }
         Ok(None) => Ok(()),
         // Somebody else's home, or a full disk: what the database says is still worth reading.
         Err(error) if db.exists() => {
@@ -89,7 +92,9 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
     });
     let mut alive_by_run: BTreeMap<RunKey, alive::Trainer> = BTreeMap::new();
     for trainer in alive::by_command_line(home) {
-        let newest = alive_by_run.get(&trainer.run).is_none_or(|t| t.attempt < trainer.attempt);
+        let newest = alive_by_run
+            .get(&trainer.run)
+            .is_none_or(|t| t.attempt < trainer.attempt);
         if newest {
             alive_by_run.insert(trainer.run.clone(), trainer);
         }
@@ -106,16 +111,29 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
         // files, if the database was rebuilt.
         let attempt = attempts.last().copied().unwrap_or(0).max(row.attempts);
         let by_command = alive_by_run.get(run);
-        let pid = by_command.map(|t| t.pid).or_else(|| alive::lock_holder(&run_dir));
+        let pid = by_command
+            .map(|t| t.pid)
+            .or_else(|| alive::lock_holder(&run_dir));
         match pid {
             Some(pid) if row.state != RunState::Cancelled => {
                 let attempt = by_command.and_then(|t| t.attempt).unwrap_or(attempt).max(1);
                 let threads = run_file(home, run).map_or(1, |f| f.compute_threads);
-                store.adopt(run, attempt, pid, "adopted").await?;
-                orphans.push(Orphan { id: AttemptId { run: run.clone(), attempt }, pid, threads });
+                store.adopt(run, attempt, pid, ADOPTED).await?;
+                orphans.push(Orphan {
+                    id: AttemptId {
+                        run: run.clone(),
+                        attempt,
+                    },
+                    pid,
+                    threads,
+                });
             }
             Some(pid) => {
-                tracing::info!(run = run.short(), pid, "stopping the trainer of a cancelled run");
+                tracing::info!(
+                    run = run.short(),
+                    pid,
+                    "stopping the trainer of a cancelled run"
+                );
                 crate::executor::local::terminate(pid);
             }
             None if row.state == RunState::Running => {
@@ -124,7 +142,11 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
                     Some(last) if *last == attempt => ingest::said(&run_dir, *last)?,
                     _ => ingest::Said::default(),
                 };
-                let end = if said.finished { AttemptEnd::Finished } else { AttemptEnd::Lost };
+                let end = if said.finished {
+                    AttemptEnd::Finished
+                } else {
+                    AttemptEnd::Lost
+                };
                 store.attempt_ended(run, attempt, end).await?;
             }
             None => {}

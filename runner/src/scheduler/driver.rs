@@ -16,10 +16,11 @@ use super::ending::{Ending, Exit, Verdict};
 use super::ledger::{Ledger, run_file};
 use super::machine::{AttemptId, Effect, Input, Machine, Stop, Work};
 use super::{SchedulerLock, catchup, ingest, requests};
+use crate::clock;
 use crate::executor::{alive, local};
+use crate::settled::Tracker;
 use crate::slots::{self, Shares};
 use crate::trainer::Trainer;
-use crate::{clock, settled};
 
 /// Time between two looks at event files, requests and adopted trainers.
 const TICK: Duration = Duration::from_millis(250);
@@ -41,8 +42,13 @@ pub struct Driver {
     shares: Shares,
     machine: Machine,
     adopted: Vec<Orphan>,
-    ends: (mpsc::UnboundedSender<(AttemptId, Exit)>, mpsc::UnboundedReceiver<(AttemptId, Exit)>),
+    ends: (
+        mpsc::UnboundedSender<(AttemptId, Exit)>,
+        mpsc::UnboundedReceiver<(AttemptId, Exit)>,
+    ),
     slots_told: Vec<SlotRow>,
+    tracker: Tracker,
+    changes_seen: Option<u64>,
 }
 
 impl Driver {
@@ -64,6 +70,8 @@ impl Driver {
             adopted: Vec::new(),
             ends: mpsc::unbounded_channel(),
             slots_told: Vec::new(),
+            tracker: Tracker::default(),
+            changes_seen: None,
         };
         for orphan in orphans {
             tracing::info!(
@@ -72,8 +80,15 @@ impl Driver {
                 pid = orphan.pid,
                 "adopted a trainer that outlived its scheduler"
             );
-            let work = Work { id: orphan.id.clone(), threads: orphan.threads, tries: 1 };
-            driver.machine.step(Input::Adopted { work, pid: orphan.pid });
+            let work = Work {
+                id: orphan.id.clone(),
+                threads: orphan.threads,
+                tries: 1,
+            };
+            driver.machine.step(Input::Adopted {
+                work,
+                pid: orphan.pid,
+            });
             driver.adopted.push(orphan);
         }
         Ok(driver)
@@ -163,11 +178,21 @@ impl Driver {
             }
         }
         if let Goal::Settled(runs) = goal
-            && settled::all(&self.ledger.store, runs).await?
+            && self.is_reached(runs).await?
         {
             return self.feed(Input::Stop(Stop::Detach)).await;
         }
         self.feed(Input::Tick).await
+    }
+
+    /// Whether none of these runs can get any further. Asked only after something was written.
+    async fn is_reached(&mut self, runs: &BTreeSet<RunKey>) -> anyhow::Result<bool> {
+        let changes = self.ledger.store.change_counter().await?;
+        if self.changes_seen != Some(changes) {
+            self.tracker.look(&self.ledger.store, runs.iter()).await?;
+            self.changes_seen = Some(changes);
+        }
+        Ok(runs.iter().all(|run| self.tracker.is_settled(run)))
     }
 
     async fn ended(&mut self, id: AttemptId, exit: Exit) -> anyhow::Result<bool> {
@@ -181,7 +206,12 @@ impl Driver {
             failed: said.failed,
             log_tail: local::log_tail(&run_dir.log()),
         };
-        self.feed(Input::Ended { id, ending, now_ms: clock::now_ms() }).await
+        self.feed(Input::Ended {
+            id,
+            ending,
+            now_ms: clock::now_ms(),
+        })
+        .await
     }
 
     /// Gives the machine an input and carries out what follows from it. True: it is over.
@@ -213,7 +243,10 @@ impl Driver {
             Some(claim) => Some(Work {
                 threads: run_file(&self.ledger.home, &claim.run)?.compute_threads,
                 tries: claim.tries,
-                id: AttemptId { run: claim.run, attempt: claim.attempt },
+                id: AttemptId {
+                    run: claim.run,
+                    attempt: claim.attempt,
+                },
             }),
         };
         Ok(Input::Claimed { slot, claim: work })
@@ -237,12 +270,19 @@ impl Driver {
                     failed: Some((FailureClass::Transient, message)),
                     log_tail: String::new(),
                 };
-                return Ok(Input::Ended { id, ending, now_ms: clock::now_ms() });
+                return Ok(Input::Ended {
+                    id,
+                    ending,
+                    now_ms: clock::now_ms(),
+                });
             }
         };
         let pid = started.pid;
         tracing::info!(run = id.run.short(), attempt = id.attempt, pid, slot = %name, "started");
-        self.ledger.store.set_pid(&id.run, id.attempt, pid, name).await?;
+        self.ledger
+            .store
+            .set_pid(&id.run, id.attempt, pid, name)
+            .await?;
         let ends = self.ends.0.clone();
         let ended = id.clone();
         tokio::spawn(async move {
@@ -259,9 +299,15 @@ impl Driver {
             Verdict::Finished => AttemptEnd::Finished,
             Verdict::Checkpointed => AttemptEnd::Checkpointed,
             Verdict::Killed => AttemptEnd::Killed,
-            Verdict::Transient { message, retry_at_ms } => {
+            Verdict::Transient {
+                message,
+                retry_at_ms,
+            } => {
                 tracing::warn!(run = run.short(), attempt, "will be tried again: {message}");
-                AttemptEnd::Transient { message, retry_at_ms }
+                AttemptEnd::Transient {
+                    message,
+                    retry_at_ms,
+                }
             }
             Verdict::Permanent { message, .. } => AttemptEnd::Permanent { message },
         };
@@ -277,9 +323,16 @@ impl Driver {
     ) -> anyhow::Result<()> {
         let AttemptId { run, attempt } = id;
         tracing::error!(run = run.short(), attempt, "failed: {message}");
-        let failed = JournalEntry::Failed { run: run.clone(), class, message: message.clone() };
+        let failed = JournalEntry::Failed {
+            run: run.clone(),
+            class,
+            message: message.clone(),
+        };
         self.ledger.decide(vec![failed]).await?;
-        self.ledger.store.attempt_ended(run, *attempt, AttemptEnd::Permanent { message }).await?;
+        self.ledger
+            .store
+            .attempt_ended(run, *attempt, AttemptEnd::Permanent { message })
+            .await?;
         Ok(())
     }
 
@@ -299,7 +352,9 @@ impl Driver {
             })
             .collect();
         for (id, _) in self.machine.alive() {
-            let Some(at) = self.machine.slot_of(id) else { continue };
+            let Some(at) = self.machine.slot_of(id) else {
+                continue;
+            };
             if at >= rows.len() {
                 let slot = format!("adopted:{}", at - self.shares.slots.len());
                 rows.push(SlotRow {
@@ -308,7 +363,7 @@ impl Driver {
                     threads: 1,
                     run: None,
                     attempt: None,
-                updated_at_ms: 0,
+                    updated_at_ms: 0,
                 });
             }
             if let Some(row) = rows.get_mut(at) {

@@ -1,9 +1,7 @@
 //! What the end of an attempt means for its run: finished, on again, on again after a while, or
 //! given up. Pure.
 
-use rungs_spec::protocol::{
-    EXIT_CHECKPOINTED, EXIT_FINISHED, EXIT_PERMANENT, FailureClass,
-};
+use rungs_spec::protocol::{EXIT_CHECKPOINTED, EXIT_FINISHED, EXIT_PERMANENT, FailureClass};
 
 /// Tries before a run that fails for transient reasons is given up.
 pub const MAX_TRIES: u32 = 3;
@@ -76,7 +74,10 @@ pub fn judge(ending: &Ending, tries: u32, now_ms: i64) -> Verdict {
     if ending.finished && matches!(ending.exit, Exit::Status(EXIT_FINISHED) | Exit::Unseen) {
         return Verdict::Finished;
     }
-    let permanent = |message| Verdict::Permanent { class: FailureClass::Permanent, message };
+    let permanent = |message| Verdict::Permanent {
+        class: FailureClass::Permanent,
+        message,
+    };
     match (ending.exit, &ending.failed) {
         (Exit::Status(EXIT_CHECKPOINTED), _) => Verdict::Checkpointed,
         (Exit::Status(EXIT_PERMANENT), _) => permanent(message(ending)),
@@ -87,7 +88,10 @@ pub fn judge(ending: &Ending, tries: u32, now_ms: i64) -> Verdict {
         (Exit::Unseen, Some((FailureClass::Permanent, _))) => permanent(message(ending)),
         _ if tries >= MAX_TRIES => Verdict::Permanent {
             class: FailureClass::Transient,
-            message: format!("gave up after {tries} tries; the last one: {}", message(ending)),
+            message: format!(
+                "gave up after {tries} tries; the last one: {}",
+                message(ending)
+            ),
         },
         _ => Verdict::Transient {
             message: message(ending),
@@ -121,7 +125,12 @@ mod tests {
     use super::*;
 
     fn ending(exit: Exit) -> Ending {
-        Ending { exit, finished: false, failed: None, log_tail: String::new() }
+        Ending {
+            exit,
+            finished: false,
+            failed: None,
+            log_tail: String::new(),
+        }
     }
 
     #[test]
@@ -134,18 +143,28 @@ mod tests {
 
     #[test]
     fn checkpointed_goes_on() {
-        assert_eq!(judge(&ending(Exit::Status(75)), 9, 0), Verdict::Checkpointed);
+        assert_eq!(
+            judge(&ending(Exit::Status(75)), 9, 0),
+            Verdict::Checkpointed
+        );
     }
 
     #[test]
     fn status_1_is_permanent_with_the_events_message() {
         let mut e = ending(Exit::Status(1));
         e.log_tail = "thread panicked".into();
-        let Verdict::Permanent { class, message } = judge(&e, 1, 0) else { panic!() };
+        let Verdict::Permanent { class, message } = judge(&e, 1, 0) else {
+            panic!()
+        };
         assert_eq!(class, FailureClass::Permanent);
-        assert!(message.contains("status 1") && message.contains("thread panicked"), "{message}");
+        assert!(
+            message.contains("status 1") && message.contains("thread panicked"),
+            "{message}"
+        );
         e.failed = Some((FailureClass::Permanent, "the loss is NaN at step 7".into()));
-        let Verdict::Permanent { message, .. } = judge(&e, 1, 0) else { panic!() };
+        let Verdict::Permanent { message, .. } = judge(&e, 1, 0) else {
+            panic!()
+        };
         assert_eq!(message, "the loss is NaN at step 7");
     }
 
@@ -164,8 +183,13 @@ mod tests {
             Verdict::Transient { retry_at_ms, .. } => Some(retry_at_ms - 1_000),
             _ => None,
         };
-        assert_eq!([wait(1), wait(2), wait(3)], [Some(5_000), Some(10_000), None]);
-        let Verdict::Permanent { class, message } = judge(&crash, 3, 0) else { panic!() };
+        assert_eq!(
+            [wait(1), wait(2), wait(3)],
+            [Some(5_000), Some(10_000), None]
+        );
+        let Verdict::Permanent { class, message } = judge(&crash, 3, 0) else {
+            panic!()
+        };
         assert_eq!(class, FailureClass::Transient);
         assert!(message.starts_with("gave up after 3 tries"), "{message}");
     }

@@ -50,7 +50,9 @@ pub async fn attempt(store: &Store, home: &Home, run: &RunKey, attempt: u32) -> 
         if tail.offset == offset {
             return Ok(());
         }
-        store.ingest(run, attempt, tail.offset, &tail.events).await?;
+        store
+            .ingest(run, attempt, tail.offset, &tail.events)
+            .await?;
         offset = tail.offset;
         if !tail.more {
             return Ok(());
@@ -97,14 +99,24 @@ mod tests {
     fn attempts_are_found_and_their_last_words_heard() {
         let dir = tempfile::tempdir().unwrap();
         let run_dir = RunDir(dir.path().join("run"));
-        assert!(attempts(&run_dir).unwrap().is_empty(), "no directory, no attempts");
+        assert!(
+            attempts(&run_dir).unwrap().is_empty(),
+            "no directory, no attempts"
+        );
         std::fs::create_dir(run_dir.dir()).unwrap();
         for (n, text) in [
-            (10, r#""kind":"finished","weights_blake3":"00","best_epoch":1,"peak_bytes":1,"epoch_seconds":[]"#),
-            (2, r#""kind":"failed","class":"transient","message":"disk full""#),
+            (
+                10,
+                r#""kind":"finished","weights_blake3":"00","best_epoch":1,"peak_bytes":1,"epoch_seconds":[]"#,
+            ),
+            (
+                2,
+                r#""kind":"failed","class":"transient","message":"disk full""#,
+            ),
         ] {
-            let line =
-                format!("{{\"v\":1,\"t\":\"2026-01-01T00:00:00Z\",\"attempt\":{n},{text}}}\n{{\"torn");
+            let line = format!(
+                "{{\"v\":1,\"t\":\"2026-01-01T00:00:00Z\",\"attempt\":{n},{text}}}\n{{\"torn"
+            );
             std::fs::write(run_dir.attempt(n), line).unwrap();
         }
         std::fs::write(run_dir.log(), "").unwrap();

@@ -23,7 +23,11 @@ pub struct Ledger {
 impl Ledger {
     /// Takes both over.
     pub fn new(home: Home, store: Store, lock: SchedulerLock) -> Ledger {
-        Ledger { home, store, _lock: lock }
+        Ledger {
+            home,
+            store,
+            _lock: lock,
+        }
     }
 
     /// Decides: when this returns, the decisions survive a crash and are in effect.
@@ -32,8 +36,13 @@ impl Ledger {
             return Ok(());
         }
         let t = clock::now();
-        let lines: Vec<JournalLine> =
-            entries.into_iter().map(|entry| JournalLine { t: t.clone(), entry }).collect();
+        let lines: Vec<JournalLine> = entries
+            .into_iter()
+            .map(|entry| JournalLine {
+                t: t.clone(),
+                entry,
+            })
+            .collect();
         for entry in journal::append(&self.home.journal(), &lines)? {
             self.apply(&entry).await?;
         }
@@ -58,10 +67,17 @@ impl Ledger {
     }
 
     async fn apply(&self, entry: &journal::Entry) -> anyhow::Result<()> {
-        if let JournalEntry::Queued { run, depends_on, .. } = &entry.line.entry {
-            self.store.register_run(&run_file(&self.home, run)?, depends_on).await?;
+        if let JournalEntry::Queued {
+            run, depends_on, ..
+        } = &entry.line.entry
+        {
+            self.store
+                .register_run(&run_file(&self.home, run)?, depends_on)
+                .await?;
         }
-        self.store.apply_journal(&entry.line, entry.end_offset).await?;
+        self.store
+            .apply_journal(&entry.line, entry.end_offset)
+            .await?;
         Ok(())
     }
 }

@@ -180,7 +180,9 @@ impl Machine {
 
     /// The slot of an attempt.
     pub fn slot_of(&self, id: &AttemptId) -> Option<usize> {
-        self.slots.iter().position(|s| s.tenant().is_some_and(|t| t.work.id == *id))
+        self.slots
+            .iter()
+            .position(|s| s.tenant().is_some_and(|t| t.work.id == *id))
     }
 
     /// Takes one input in, and says what is to be done, in order.
@@ -189,18 +191,32 @@ impl Machine {
         match input {
             Input::Tick => self.look_for_work(&mut effects),
             Input::Claimed { slot, claim: None } => self.slots[slot] = Slot::Free,
-            Input::Claimed { slot, claim: Some(work) } => {
+            Input::Claimed {
+                slot,
+                claim: Some(work),
+            } => {
                 if self.stop.is_some() {
                     self.slots[slot] = Slot::Free;
-                    effects.push(Effect::Record { id: work.id, verdict: Verdict::Killed });
+                    effects.push(Effect::Record {
+                        id: work.id,
+                        verdict: Verdict::Killed,
+                    });
                 } else {
-                    let tenant = Tenant { work, pid: None, cancelled: false };
+                    let tenant = Tenant {
+                        work,
+                        pid: None,
+                        cancelled: false,
+                    };
                     self.slots[slot] = Slot::Waiting(tenant);
                     self.look_for_work(&mut effects);
                 }
             }
             Input::Adopted { work, pid } => {
-                let tenant = Tenant { work, pid: Some(pid), cancelled: false };
+                let tenant = Tenant {
+                    work,
+                    pid: Some(pid),
+                    cancelled: false,
+                };
                 match self.slots.iter().position(|s| *s == Slot::Free) {
                     Some(free) => self.slots[free] = Slot::Busy(tenant),
                     None => self.slots.push(Slot::Busy(tenant)),
@@ -222,14 +238,22 @@ impl Machine {
         }
         // Who waits for threads goes first, or it would wait for ever behind smaller runs.
         for i in 0..self.slots.len() {
-            let Slot::Waiting(tenant) = &self.slots[i] else { continue };
+            let Slot::Waiting(tenant) = &self.slots[i] else {
+                continue;
+            };
             if self.threads_fit(tenant.work.threads) {
                 let tenant = tenant.clone();
-                effects.push(Effect::Start { slot: i, id: tenant.work.id.clone() });
+                effects.push(Effect::Start {
+                    slot: i,
+                    id: tenant.work.id.clone(),
+                });
                 self.slots[i] = Slot::Busy(tenant);
             }
         }
-        let busy = self.slots.iter().any(|s| matches!(s, Slot::Waiting(_) | Slot::Claiming));
+        let busy = self
+            .slots
+            .iter()
+            .any(|s| matches!(s, Slot::Waiting(_) | Slot::Claiming));
         let own_in_use = self.slots.iter().filter(|s| **s != Slot::Free).count();
         let has_thread = self.threads.is_none_or(|all| self.threads_in_use() < all);
         if busy || own_in_use >= self.own || !has_thread {
@@ -252,12 +276,15 @@ impl Machine {
     /// A run that wants more threads than there are gets the machine for itself.
     fn threads_fit(&self, wanted: u32) -> bool {
         let used = self.threads_in_use();
-        self.threads.is_none_or(|all| used == 0 || used + wanted <= all)
+        self.threads
+            .is_none_or(|all| used == 0 || used + wanted <= all)
     }
 
     fn started(&mut self, id: &AttemptId, pid: u32, effects: &mut Vec<Effect>) {
         let stop = self.stop;
-        let Some(tenant) = self.tenant_mut(id) else { return };
+        let Some(tenant) = self.tenant_mut(id) else {
+            return;
+        };
         tenant.pid = Some(pid);
         match stop {
             Some(Stop::AtOnce) => effects.push(Effect::Kill { pid }),
@@ -268,7 +295,9 @@ impl Machine {
     }
 
     fn ended(&mut self, id: AttemptId, ending: &Ending, now_ms: i64, effects: &mut Vec<Effect>) {
-        let Some(slot) = self.slot_of(&id) else { return };
+        let Some(slot) = self.slot_of(&id) else {
+            return;
+        };
         let tries = self.slots[slot].tenant().map_or(1, |t| t.work.tries);
         if slot < self.own {
             self.slots[slot] = Slot::Free;
@@ -292,8 +321,10 @@ impl Machine {
                     }
                 }
                 Slot::Waiting(tenant) if tenant.work.id.run == *run => {
-                    effects
-                        .push(Effect::Record { id: tenant.work.id.clone(), verdict: Verdict::Killed });
+                    effects.push(Effect::Record {
+                        id: tenant.work.id.clone(),
+                        verdict: Verdict::Killed,
+                    });
                     *slot = Slot::Free;
                 }
                 _ => {}
@@ -310,8 +341,10 @@ impl Machine {
             match slot {
                 // Never started: straight back on the queue.
                 Slot::Waiting(tenant) => {
-                    effects
-                        .push(Effect::Record { id: tenant.work.id.clone(), verdict: Verdict::Killed });
+                    effects.push(Effect::Record {
+                        id: tenant.work.id.clone(),
+                        verdict: Verdict::Killed,
+                    });
                     *slot = Slot::Free;
                 }
                 Slot::Busy(Tenant { pid: Some(pid), .. }) => match how {
@@ -327,13 +360,11 @@ impl Machine {
     fn leave_if_done(&self, effects: &mut Vec<Effect>) {
         let done = match self.stop {
             None => false,
-            Some(Stop::Detach) => {
-                !self.slots.iter().any(|s| match s {
-                    Slot::Claiming | Slot::Waiting(_) => true,
-                    Slot::Busy(tenant) => tenant.pid.is_none(),
-                    Slot::Free => false,
-                })
-            }
+            Some(Stop::Detach) => !self.slots.iter().any(|s| match s {
+                Slot::Claiming | Slot::Waiting(_) => true,
+                Slot::Busy(tenant) => tenant.pid.is_none(),
+                Slot::Free => false,
+            }),
             Some(_) => self.slots.iter().all(|s| *s == Slot::Free),
         };
         if done && !effects.contains(&Effect::Leave) {

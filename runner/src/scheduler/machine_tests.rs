@@ -7,34 +7,59 @@ fn run(n: u32) -> RunKey {
 }
 
 fn id(n: u32, attempt: u32) -> AttemptId {
-    AttemptId { run: run(n), attempt }
+    AttemptId {
+        run: run(n),
+        attempt,
+    }
 }
 
 fn machine(slots: u32, threads: Option<u32>) -> Machine {
-    Machine::new(&Shares { slots: (0..slots).map(|i| format!("cpu:{i}")).collect(), threads })
+    Machine::new(&Shares {
+        slots: (0..slots).map(|i| format!("cpu:{i}")).collect(),
+        threads,
+    })
 }
 
 fn exit(exit: Exit) -> Ending {
-    Ending { exit, finished: exit == Exit::Status(0), failed: None, log_tail: String::new() }
+    Ending {
+        exit,
+        finished: exit == Exit::Status(0),
+        failed: None,
+        log_tail: String::new(),
+    }
 }
 
 fn ended(n: u32, attempt: u32, how: Exit) -> Input {
-    Input::Ended { id: id(n, attempt), ending: exit(how), now_ms: 0 }
+    Input::Ended {
+        id: id(n, attempt),
+        ending: exit(how),
+        now_ms: 0,
+    }
 }
 
 fn work(n: u32, attempt: u32, threads: u32) -> Work {
-    Work { id: id(n, attempt), threads, tries: 1 }
+    Work {
+        id: id(n, attempt),
+        threads,
+        tries: 1,
+    }
 }
 
 fn claimed(slot: usize, n: u32, attempt: u32, threads: u32) -> Input {
-    Input::Claimed { slot, claim: Some(work(n, attempt, threads)) }
+    Input::Claimed {
+        slot,
+        claim: Some(work(n, attempt, threads)),
+    }
 }
 
 /// Puts run `n` to work on `slot`, which has just asked.
 fn start(m: &mut Machine, slot: usize, n: u32) {
     let effects = m.step(claimed(slot, n, 1, 1));
     assert_eq!(effects[0], Effect::Start { slot, id: id(n, 1) });
-    m.step(Input::Started { id: id(n, 1), pid: 100 + n });
+    m.step(Input::Started {
+        id: id(n, 1),
+        pid: 100 + n,
+    });
 }
 
 #[test]
@@ -45,10 +70,22 @@ fn free_slots_ask_one_after_the_other() {
     assert_eq!(m.step(Input::Tick), []);
     assert_eq!(
         m.step(claimed(0, 1, 1, 1)),
-        [Effect::Start { slot: 0, id: id(1, 1) }, Effect::Claim { slot: 1 }]
+        [
+            Effect::Start {
+                slot: 0,
+                id: id(1, 1)
+            },
+            Effect::Claim { slot: 1 }
+        ]
     );
     // Nothing waits: the next question comes with the next tick.
-    assert_eq!(m.step(Input::Claimed { slot: 1, claim: None }), []);
+    assert_eq!(
+        m.step(Input::Claimed {
+            slot: 1,
+            claim: None
+        }),
+        []
+    );
     assert_eq!(m.step(Input::Tick), [Effect::Claim { slot: 1 }]);
 }
 
@@ -60,7 +97,10 @@ fn a_freed_slot_asks_at_once() {
     assert_eq!(
         m.step(ended(1, 1, Exit::Status(0))),
         [
-            Effect::Record { id: id(1, 1), verdict: Verdict::Finished },
+            Effect::Record {
+                id: id(1, 1),
+                verdict: Verdict::Finished
+            },
             Effect::Claim { slot: 0 }
         ]
     );
@@ -77,8 +117,14 @@ fn a_large_run_waits_for_its_threads_and_nothing_overtakes_it() {
     assert_eq!(
         m.step(ended(1, 1, Exit::Status(0))),
         [
-            Effect::Record { id: id(1, 1), verdict: Verdict::Finished },
-            Effect::Start { slot: 1, id: id(2, 1) },
+            Effect::Record {
+                id: id(1, 1),
+                verdict: Verdict::Finished
+            },
+            Effect::Start {
+                slot: 1,
+                id: id(2, 1)
+            },
         ]
     );
     // All threads are in use.
@@ -89,7 +135,13 @@ fn a_large_run_waits_for_its_threads_and_nothing_overtakes_it() {
 fn a_run_larger_than_the_machine_gets_it_alone() {
     let mut m = machine(2, Some(2));
     m.step(Input::Tick);
-    assert_eq!(m.step(claimed(0, 1, 1, 8)), [Effect::Start { slot: 0, id: id(1, 1) }]);
+    assert_eq!(
+        m.step(claimed(0, 1, 1, 8)),
+        [Effect::Start {
+            slot: 0,
+            id: id(1, 1)
+        }]
+    );
 }
 
 #[test]
@@ -97,12 +149,26 @@ fn a_run_is_given_up_after_its_third_try() {
     let mut m = machine(1, None);
     for tries in 1..=3 {
         m.step(Input::Tick);
-        let work = Work { tries, ..work(1, tries, 1) };
-        m.step(Input::Claimed { slot: 0, claim: Some(work) });
-        m.step(Input::Started { id: id(1, tries), pid: 7 });
+        let work = Work {
+            tries,
+            ..work(1, tries, 1)
+        };
+        m.step(Input::Claimed {
+            slot: 0,
+            claim: Some(work),
+        });
+        m.step(Input::Started {
+            id: id(1, tries),
+            pid: 7,
+        });
         let effects = m.step(ended(1, tries, Exit::Status(9)));
-        let given_up =
-            matches!(&effects[0], Effect::GiveUp { class: FailureClass::Transient, .. });
+        let given_up = matches!(
+            &effects[0],
+            Effect::GiveUp {
+                class: FailureClass::Transient,
+                ..
+            }
+        );
         assert_eq!(given_up, tries == 3, "{effects:?}");
     }
 }
@@ -110,13 +176,26 @@ fn a_run_is_given_up_after_its_third_try() {
 #[test]
 fn an_adopted_trainer_takes_a_slot_or_an_extra_one() {
     let mut m = machine(1, None);
-    m.step(Input::Adopted { work: work(1, 2, 1), pid: 11 });
-    m.step(Input::Adopted { work: work(2, 1, 1), pid: 12 });
-    assert_eq!(m.step(Input::Tick), [], "both slots' worth of machine are taken");
+    m.step(Input::Adopted {
+        work: work(1, 2, 1),
+        pid: 11,
+    });
+    m.step(Input::Adopted {
+        work: work(2, 1, 1),
+        pid: 12,
+    });
+    assert_eq!(
+        m.step(Input::Tick),
+        [],
+        "both slots' worth of machine are taken"
+    );
     assert_eq!(m.alive().count(), 2);
     assert_eq!(
         m.step(ended(2, 1, Exit::Unseen)),
-        [Effect::Record { id: id(2, 1), verdict: Verdict::Killed }]
+        [Effect::Record {
+            id: id(2, 1),
+            verdict: Verdict::Killed
+        }]
     );
     let effects = m.step(ended(1, 2, Exit::Unseen));
     assert_eq!(effects[1], Effect::Claim { slot: 0 });
@@ -127,12 +206,24 @@ fn interrupted_once_trainers_are_asked_and_waited_for() {
     let mut m = machine(2, None);
     m.step(Input::Tick);
     start(&mut m, 0, 1);
-    m.step(Input::Claimed { slot: 1, claim: None });
-    assert_eq!(m.step(Input::Stop(Stop::Checkpoint)), [Effect::Terminate { pid: 101 }]);
+    m.step(Input::Claimed {
+        slot: 1,
+        claim: None,
+    });
+    assert_eq!(
+        m.step(Input::Stop(Stop::Checkpoint)),
+        [Effect::Terminate { pid: 101 }]
+    );
     assert_eq!(m.step(Input::Tick), [], "nothing new is started");
     assert_eq!(
         m.step(ended(1, 1, Exit::Status(75))),
-        [Effect::Record { id: id(1, 1), verdict: Verdict::Checkpointed }, Effect::Leave]
+        [
+            Effect::Record {
+                id: id(1, 1),
+                verdict: Verdict::Checkpointed
+            },
+            Effect::Leave
+        ]
     );
 }
 
@@ -142,10 +233,16 @@ fn interrupted_twice_trainers_are_killed() {
     m.step(Input::Tick);
     start(&mut m, 0, 1);
     m.step(Input::Stop(Stop::Checkpoint));
-    assert_eq!(m.step(Input::Stop(Stop::AtOnce)), [Effect::Kill { pid: 101 }]);
+    assert_eq!(
+        m.step(Input::Stop(Stop::AtOnce)),
+        [Effect::Kill { pid: 101 }]
+    );
     // A third time changes nothing.
     assert_eq!(m.step(Input::Stop(Stop::AtOnce)), []);
-    assert!(m.step(ended(1, 1, Exit::Signal(9))).contains(&Effect::Leave));
+    assert!(
+        m.step(ended(1, 1, Exit::Signal(9)))
+            .contains(&Effect::Leave)
+    );
 }
 
 #[test]
@@ -161,7 +258,10 @@ fn a_trainer_that_starts_while_stopping_is_asked_to_leave() {
     m.step(claimed(0, 1, 1, 1));
     assert_eq!(m.step(Input::Stop(Stop::Checkpoint)), []);
     assert_eq!(
-        m.step(Input::Started { id: id(1, 1), pid: 5 }),
+        m.step(Input::Started {
+            id: id(1, 1),
+            pid: 5
+        }),
         [Effect::Terminate { pid: 5 }]
     );
 }
@@ -174,7 +274,13 @@ fn detaching_leaves_trainers_alive_and_gives_waiting_runs_back() {
     m.step(claimed(1, 2, 1, 2));
     assert_eq!(
         m.step(Input::Stop(Stop::Detach)),
-        [Effect::Record { id: id(2, 1), verdict: Verdict::Killed }, Effect::Leave]
+        [
+            Effect::Record {
+                id: id(2, 1),
+                verdict: Verdict::Killed
+            },
+            Effect::Leave
+        ]
     );
 }
 
@@ -183,7 +289,10 @@ fn cancelling_asks_the_trainer_to_leave() {
     let mut m = machine(1, None);
     m.step(Input::Tick);
     start(&mut m, 0, 1);
-    assert_eq!(m.step(Input::Cancelled { run: run(1) }), [Effect::Terminate { pid: 101 }]);
+    assert_eq!(
+        m.step(Input::Cancelled { run: run(1) }),
+        [Effect::Terminate { pid: 101 }]
+    );
     assert_eq!(m.step(Input::Cancelled { run: run(2) }), []);
 }
 

@@ -11,8 +11,8 @@ use rungs_spec::home::{JournalEntry, Request};
 use rungs_spec::plan::{Options, Plan};
 use rungs_spec::protocol::TrainerInfo;
 use rungs_spec::result::{RunResult, RunState};
-use rungs_store::{RunFilter, requests};
 use rungs_store::world::HomeWorld;
+use rungs_store::{RunFilter, requests};
 
 use super::apply;
 use super::ledger::Ledger;
@@ -63,11 +63,27 @@ async fn carry_out(
     request: Request,
 ) -> anyhow::Result<Vec<RunKey>> {
     match request {
-        Request::Apply { experiment, hash, profile, seeds, set, rows, columns } => {
+        Request::Apply {
+            experiment,
+            hash,
+            profile,
+            seeds,
+            set,
+            rows,
+            columns,
+        } => {
             let Some(info) = info else {
-                bail!("an experiment can only be applied where a trainer is; start `runner daemon`");
+                bail!(
+                    "an experiment can only be applied where a trainer is; start `runner daemon`"
+                );
             };
-            let options = Options { profile, seeds, set, rows, columns };
+            let options = Options {
+                profile,
+                seeds,
+                set,
+                rows,
+                columns,
+            };
             apply_experiment(ledger, info, &experiment, &hash, &options).await?;
         }
         Request::Cancel { run } => match state_of(ledger, &run).await?.state {
@@ -78,14 +94,18 @@ async fn carry_out(
             | RunState::Queued
             | RunState::Running
             | RunState::Failed => {
-                ledger.decide(vec![JournalEntry::Cancelled { run: run.clone() }]).await?;
+                ledger
+                    .decide(vec![JournalEntry::Cancelled { run: run.clone() }])
+                    .await?;
                 return Ok(vec![run]);
             }
         },
         Request::Retry { run } => retry(ledger, run).await?,
         Request::Priority { run, priority } => {
             state_of(ledger, &run).await?;
-            ledger.decide(vec![JournalEntry::Priority { run, priority }]).await?;
+            ledger
+                .decide(vec![JournalEntry::Priority { run, priority }])
+                .await?;
         }
         Request::Pause if !ledger.store.paused().await? => {
             ledger.decide(vec![JournalEntry::Paused]).await?;
@@ -99,7 +119,12 @@ async fn carry_out(
 }
 
 async fn state_of(ledger: &Ledger, run: &RunKey) -> anyhow::Result<RunResult> {
-    match ledger.store.results(std::slice::from_ref(run)).await?.remove(run) {
+    match ledger
+        .store
+        .results(std::slice::from_ref(run))
+        .await?
+        .remove(run)
+    {
         Some(result) => Ok(result),
         None => bail!("there is no run {run} in this home; `runner runs` lists them"),
     }
@@ -108,7 +133,10 @@ async fn state_of(ledger: &Ledger, run: &RunKey) -> anyhow::Result<RunResult> {
 /// Queues a failed or cancelled run again, and those it depends on if they are in the same state.
 async fn retry(ledger: &Ledger, run: RunKey) -> anyhow::Result<()> {
     let first = state_of(ledger, &run).await?.state;
-    if !matches!(first, RunState::Failed | RunState::Cancelled | RunState::New) {
+    if !matches!(
+        first,
+        RunState::Failed | RunState::Cancelled | RunState::New
+    ) {
         bail!(
             "run {} is {}: only a failed or cancelled run can be retried",
             run.short(),
@@ -119,18 +147,28 @@ async fn retry(ledger: &Ledger, run: RunKey) -> anyhow::Result<()> {
     let mut open = vec![run];
     while let Some(run) = open.pop() {
         let state = state_of(ledger, &run).await?.state;
-        if matches!(state, RunState::Failed | RunState::Cancelled | RunState::New) {
+        if matches!(
+            state,
+            RunState::Failed | RunState::Cancelled | RunState::New
+        ) {
             // Those that are done already stay written down from the first time it was queued.
             let depends_on = waits_for(ledger, &run).await?;
             open.extend(depends_on.iter().cloned());
-            entries.push(JournalEntry::Queued { run, depends_on, priority: 0 });
+            entries.push(JournalEntry::Queued {
+                run,
+                depends_on,
+                priority: 0,
+            });
         }
     }
     ledger.decide(entries).await
 }
 
 async fn waits_for(ledger: &Ledger, run: &RunKey) -> anyhow::Result<Vec<RunKey>> {
-    let filter = RunFilter { prefix: Some(run.to_string()), ..RunFilter::default() };
+    let filter = RunFilter {
+        prefix: Some(run.to_string()),
+        ..RunFilter::default()
+    };
     let rows = ledger.store.runs(&filter).await?;
     Ok(rows.into_iter().flat_map(|row| row.waits_for).collect())
 }
@@ -172,7 +210,10 @@ fn write_recipes(
 ) -> anyhow::Result<()> {
     let paths = runfile::dataset_paths(&ledger.home, apply::to_queue(plan, states))?;
     for run in apply::to_queue(plan, states) {
-        runfile::write(&ledger.home, &runfile::build(&ledger.home, info, plan, run, &paths)?)?;
+        runfile::write(
+            &ledger.home,
+            &runfile::build(&ledger.home, info, plan, run, &paths)?,
+        )?;
     }
     Ok(())
 }

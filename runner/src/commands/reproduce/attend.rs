@@ -12,12 +12,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Context, Failure, Trainer, Wanted, progress};
+use crate::interrupt;
 use crate::progress::{Show, Snapshot};
 use crate::scheduler::SchedulerLock;
 use crate::scheduler::driver::{Driver, Goal};
 use crate::scheduler::machine::Stop;
 use crate::scheduler::requests::take_refusal;
-use crate::{interrupt, settled};
+use crate::settled::Tracker;
 
 /// What `reproduce` waits for, and what it needs to be the scheduler.
 pub(super) struct Attend<'a> {
@@ -28,6 +29,9 @@ pub(super) struct Attend<'a> {
     /// Request files that must have been carried out.
     pub requests: Vec<PathBuf>,
 }
+
+/// How long another process may hold the lock without being called the scheduler.
+const MOMENT: Duration = Duration::from_secs(2);
 
 type Scheduler = JoinHandle<anyhow::Result<()>>;
 
@@ -50,12 +54,14 @@ impl Attend<'_> {
         let mut store: Option<Store> = None;
         let mut before = Snapshot::default();
         let mut told_of_other = false;
+        let began = tokio::time::Instant::now();
         let mut looks = tokio::time::interval(progress::LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if scheduler.is_none() {
                 scheduler = self.become_scheduler(stop.clone()).await?;
-                if scheduler.is_none() && !told_of_other {
+                // A command that only looks holds the lock for a moment.
+                if scheduler.is_none() && !told_of_other && began.elapsed() > MOMENT {
                     told_of_other = true;
                     let holder = SchedulerLock::holder(&self.context.home)
                         .map_or_else(String::new, |pid| format!(" (process {pid})"));
@@ -91,7 +97,7 @@ impl Attend<'_> {
             let asked = self.requests.iter().any(|request| request.exists());
             if !asked {
                 self.check_refusals()?;
-                let over = self.wanted.order.iter().all(|run| settled::is_settled(run, &now.rows));
+                let over = self.wanted.order.iter().all(|run| now.runs.is_settled(run));
                 if over {
                     return self.leave(scheduler, display).await;
                 }
@@ -106,7 +112,9 @@ impl Attend<'_> {
         stop: watch::Receiver<Option<Stop>>,
     ) -> anyhow::Result<Option<Scheduler>> {
         let Context { home, .. } = self.context;
-        let Some(lock) = SchedulerLock::try_take(home)? else { return Ok(None) };
+        let Some(lock) = SchedulerLock::try_take(home)? else {
+            return Ok(None);
+        };
         let db = self.context.database();
         let mut driver = Driver::open(home, &db, lock, self.trainer.clone(), self.slots).await?;
         driver.carry_out_requests().await?;
@@ -117,7 +125,9 @@ impl Attend<'_> {
 
     /// Who pays for the scheduler goes first: runs that an earlier command left on the queue wait.
     async fn go_first(&self, driver: &Driver) -> anyhow::Result<()> {
-        let rows = settled::rows(driver.store()).await?;
+        let mut runs = Tracker::default();
+        runs.look(driver.store(), self.wanted.order.iter()).await?;
+        let rows = &runs.open;
         let waits = |state| matches!(state, RunState::Queued | RunState::Blocked);
         let others = rows
             .values()
@@ -131,7 +141,10 @@ impl Attend<'_> {
             .iter()
             .filter_map(|run| rows.get(run))
             .filter(|row| waits(row.state) && row.priority <= others)
-            .map(|row| JournalEntry::Priority { run: row.key.clone(), priority: others + 1 });
+            .map(|row| JournalEntry::Priority {
+                run: row.key.clone(),
+                priority: others + 1,
+            });
         driver.decide(raised.collect()).await
     }
 
@@ -159,7 +172,11 @@ impl Attend<'_> {
     }
 
     fn check_refusals(&self) -> anyhow::Result<()> {
-        match self.requests.iter().find_map(|request| take_refusal(request)) {
+        match self
+            .requests
+            .iter()
+            .find_map(|request| take_refusal(request))
+        {
             Some(reason) => bail!("{reason}"),
             None => Ok(()),
         }
@@ -170,7 +187,9 @@ impl Attend<'_> {
         scheduler: Option<Scheduler>,
         display: &mut dyn Show,
     ) -> anyhow::Result<()> {
-        let Some(mut scheduler) = scheduler else { return Ok(()) };
+        let Some(mut scheduler) = scheduler else {
+            return Ok(());
+        };
         // It sees the same and leaves; runs of other commands stay with their trainers.
         match tokio::time::timeout(Duration::from_secs(60), &mut scheduler).await {
             Ok(outcome) => outcome?,

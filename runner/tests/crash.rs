@@ -1,0 +1,200 @@
+//! What survives `kill -9`, Ctrl-C, a second command, and the loss of the database.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Bench, eventually, signal};
+
+/// What an undisturbed home ends with.
+fn undisturbed() -> Vec<(String, String)> {
+    let bench = Bench::new();
+    bench.run(&["reproduce", "tiny"]).ok();
+    bench.weights()
+}
+
+#[test]
+fn killed_at_any_moment_it_completes_with_the_same_weights() {
+    let bench = Bench::new().with("FAKE_STEP_MS", "40");
+    // Not chosen for what happens then: from "before anything" to "in the midst of the second pair".
+    for after_ms in [30, 150, 300, 450, 700, 1100] {
+        let mut runner = bench.start(&["reproduce", "tiny"]);
+        std::thread::sleep(Duration::from_millis(after_ms));
+        signal(runner.id(), "KILL");
+        bench.kill_trainers();
+        runner.wait().unwrap();
+    }
+    // And once without its database.
+    std::fs::remove_file(bench.home.join("rungs.db")).unwrap();
+    let said = bench.run(&["reproduce", "tiny"]).ok();
+    assert!(said.err().contains("rebuilding it"), "{}", said.err());
+    assert_eq!(bench.weights(), undisturbed());
+    for dir in bench.run_dirs() {
+        let events = bench.events(&dir);
+        // Once there was a checkpoint, no later attempt began at step 0.
+        let mut reached = 0;
+        for event in &events {
+            let step = event["step"].as_u64().unwrap_or(0);
+            match event["kind"].as_str().unwrap() {
+                "checkpoint" => reached = step,
+                "started" => assert_eq!(step, reached, "{}", dir.display()),
+                _ => {}
+            }
+        }
+        // Every step is in the series exactly once.
+        let run = dir.file_name().unwrap().to_str().unwrap();
+        let series = bench
+            .run(&["series", run, "train/loss", "--json"])
+            .ok()
+            .json();
+        let steps: Vec<u64> = series["points"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|point| point[0].as_u64().unwrap())
+            .collect();
+        assert_eq!(steps, (0..20).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn trainers_that_outlive_their_runner_are_adopted_never_trained_twice() {
+    let bench = Bench::new().with("FAKE_STEP_MS", "60");
+    let mut runner = bench.start(&["reproduce", "tiny"]);
+    eventually("two trainers", || bench.trainers().len() == 2);
+    signal(runner.id(), "KILL");
+    runner.wait().unwrap();
+    let orphans = bench.trainers();
+    assert_eq!(orphans.len(), 2, "{}", bench.log());
+    let said = bench.run(&["reproduce", "tiny"]).ok();
+    assert_eq!(
+        said.err().matches("its trainer is still alive").count(),
+        2,
+        "{}",
+        said.err()
+    );
+    for dir in bench.run_dirs() {
+        assert!(!dir.join("attempt-2.jsonl").exists(), "{}", said.err());
+    }
+    assert_eq!(bench.weights(), undisturbed());
+}
+
+#[test]
+fn two_commands_on_one_home_share_their_runs() {
+    let bench = Bench::new().with("FAKE_STEP_MS", "30");
+    let mut first = bench.start(&["reproduce", "tiny"]);
+    let mut second = bench.start(&["reproduce", "tiny", "--rows", "plain"]);
+    assert!(first.wait().unwrap().success(), "{}", bench.log());
+    assert!(second.wait().unwrap().success(), "{}", bench.log());
+    assert_eq!(bench.run_dirs().len(), 4);
+    for dir in bench.run_dirs() {
+        let started = bench
+            .events(&dir)
+            .iter()
+            .filter(|e| e["kind"] == "started")
+            .count();
+        assert_eq!(started, 1, "{}", bench.log());
+    }
+}
+
+#[test]
+fn a_second_command_takes_over_when_the_first_is_killed() {
+    let bench = Bench::new().with("FAKE_STEP_MS", "60");
+    let mut first = bench.start(&["reproduce", "tiny"]);
+    eventually("two trainers", || bench.trainers().len() == 2);
+    let mut second = bench.start(&["reproduce", "tiny"]);
+    std::thread::sleep(Duration::from_millis(500));
+    signal(first.id(), "KILL");
+    first.wait().unwrap();
+    assert!(second.wait().unwrap().success(), "{}", bench.log());
+    assert_eq!(bench.weights(), undisturbed());
+}
+
+#[test]
+fn interrupted_once_it_checkpoints_and_goes_on_later() {
+    let bench = Bench::new().with("FAKE_STEP_MS", "60");
+    let mut runner = bench.start(&["reproduce", "tiny"]);
+    eventually("a first step", || {
+        bench
+            .run_dirs()
+            .iter()
+            .any(|dir| bench.events(dir).iter().any(|e| e["kind"] == "metrics"))
+    });
+    signal(runner.id(), "INT");
+    assert_eq!(runner.wait().unwrap().code(), Some(130), "{}", bench.log());
+    assert!(
+        bench.log().contains("write a checkpoint"),
+        "{}",
+        bench.log()
+    );
+    assert!(bench.trainers().is_empty());
+    let queued = bench.run(&["runs", "queued", "--json"]).ok().json();
+    assert_eq!(queued.as_array().unwrap().len(), 4);
+    bench.run(&["reproduce", "tiny"]).ok();
+    let resumed = bench
+        .run_dirs()
+        .iter()
+        .flat_map(|dir| bench.events(dir))
+        .filter(|e| e["kind"] == "started" && e["resumed_from"].is_string())
+        .count();
+    assert!(resumed >= 1, "{}", bench.log());
+    assert_eq!(bench.weights(), undisturbed());
+}
+
+#[test]
+fn a_torn_line_of_the_journal_and_of_events_spoils_nothing_else() {
+    use std::io::Write as _;
+    let bench = Bench::new();
+    bench.run(&["reproduce", "tiny", "--rows", "plain"]).ok();
+    for path in [
+        bench.home.join("journal.jsonl"),
+        bench.run_dirs()[0].join("attempt-1.jsonl"),
+    ] {
+        let mut file = std::fs::File::options().append(true).open(path).unwrap();
+        file.write_all(b"{\"t\":\"2026-01-0").unwrap();
+    }
+    bench.run(&["reproduce", "tiny"]).ok();
+    assert_eq!(bench.weights(), undisturbed());
+    bench.run(&["reindex"]).ok();
+    assert_eq!(bench.weights(), undisturbed());
+}
+
+#[test]
+fn a_reindex_finds_what_was_there() {
+    let bench = Bench::new();
+    bench.run(&["reproduce", "tiny"]).ok();
+    let look = || {
+        let rows = bench.run(&["runs", "--json"]).ok().out();
+        let table = bench
+            .run(&["export", "tiny", "--format", "json"])
+            .ok()
+            .out();
+        (rows, table, bench.weights())
+    };
+    let before = look();
+    let said = bench.run(&["reindex", "--json"]).ok().json();
+    assert_eq!((&said["runs"], &said["attempts"]), (&4.into(), &4.into()));
+    assert_eq!(said["problems"], serde_json::json!([]));
+    assert_eq!(look(), before);
+}
+
+#[test]
+fn a_daemon_runs_what_is_queued_and_stops_when_asked() {
+    let mut bench = Bench::new().with("FAKE_MODE", "permanent");
+    bench.run(&["reproduce", "tiny", "--rows", "plain", "--columns", "small"]);
+    let run = bench.run(&["runs", "--json"]).ok().json()[0]["run"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    bench.set("FAKE_MODE", "");
+    let mut daemon = bench.start(&["daemon"]);
+    eventually("a scheduler", || {
+        bench.run(&["status", "--json"]).ok().json()["scheduler"].is_number()
+    });
+    bench.run(&["retry", &run]).ok();
+    eventually("the run is done", || {
+        bench.run(&["show", &run, "--json"]).ok().json()["state"] == "done"
+    });
+    signal(daemon.id(), "TERM");
+    assert_eq!(daemon.wait().unwrap().code(), Some(0), "{}", bench.log());
+}

@@ -1,0 +1,249 @@
+//! `reproduce` and the commands that look at what it did.
+
+mod common;
+
+use common::Bench;
+
+#[test]
+fn four_runs_are_trained_once_and_shown_everywhere() {
+    let bench = Bench::new();
+    let first = bench.run(&["reproduce", "tiny"]).ok();
+    assert!(first.err().contains("done (4 of 4 runs"), "{}", first.err());
+    assert!(first.out().contains("Four runs"), "{}", first.out());
+    let journal = std::fs::read_to_string(bench.home.join("journal.jsonl")).unwrap();
+
+    // Again: nothing is trained, nothing is decided.
+    let again = bench.run(&["reproduce", "tiny"]).ok();
+    assert!(
+        again.err().contains("Nothing was retrained"),
+        "{}",
+        again.err()
+    );
+    assert_eq!(again.out(), first.out());
+    assert_eq!(
+        std::fs::read_to_string(bench.home.join("journal.jsonl")).unwrap(),
+        journal
+    );
+    assert_eq!(bench.run_dirs().len(), 4);
+    for dir in bench.run_dirs() {
+        assert!(!dir.join("attempt-2.jsonl").exists());
+    }
+
+    let plan = bench.run(&["plan", "tiny", "--json"]).ok().json();
+    assert_eq!(
+        (&plan["unique"], &plan["requested"]),
+        (&4.into(), &4.into())
+    );
+    assert!(
+        plan["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|run| run["state"] == "done")
+    );
+
+    let rows = bench.run(&["runs", "done", "--json"]).ok().json();
+    let run = rows[0]["run"].as_str().unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 4);
+    assert_eq!(
+        (&rows[0]["step"], &rows[0]["steps"]),
+        (&20.into(), &20.into())
+    );
+
+    let shown = bench.run(&["show", &run[..10], "--json"]).ok().json();
+    assert_eq!(shown["recipe"]["dataset"], "synthetic");
+    assert_eq!(shown["summary"]["last"]["metrics"]["val/top1"], 54.0);
+    assert_eq!(shown["weights_blake3"].as_str().unwrap().len(), 64);
+
+    let series = bench
+        .run(&["series", run, "train/loss", "--json"])
+        .ok()
+        .json();
+    let points = series["points"].as_array().unwrap();
+    assert_eq!(points.len(), 20, "every step");
+    assert_eq!(points[2], serde_json::json!([2, 0, 1.0 / 3.0]), "exactly");
+    let near = bench.run(&["series", run, "train/los"]);
+    assert_eq!(near.code(), 2);
+    assert!(near.err().contains("train/loss"), "{}", near.err());
+
+    let table = bench
+        .run(&["export", "tiny", "--format", "json"])
+        .ok()
+        .json();
+    assert_eq!(
+        table["rows"][1]["cells"]["large"]["metrics"]["val/top1"]["mean"],
+        54.0
+    );
+    let csv = bench.dir().join("tiny.csv");
+    bench
+        .run(&[
+            "export",
+            "tiny",
+            "--format",
+            "csv",
+            "-o",
+            csv.to_str().unwrap(),
+        ])
+        .ok();
+    assert!(std::fs::read_to_string(csv).unwrap().contains("val/top1"));
+
+    let status = bench.run(&["status", "--json"]).ok().json();
+    assert_eq!(status["counts"]["done"], 4);
+    assert!(bench.run(&["list"]).ok().out().contains("4/4"));
+}
+
+#[test]
+fn a_run_that_two_experiments_want_is_trained_once() {
+    let bench = Bench::new();
+    let tiny = std::fs::read_to_string(bench.dir().join("experiments/tiny.toml")).unwrap();
+    let other = tiny
+        .split("[[row]]\nid = \"zero\"")
+        .next()
+        .unwrap()
+        .replace("Four", "Two");
+    bench.experiment("other", &other);
+    let plan = bench.run(&["plan", "tiny", "other", "--json"]).ok().json();
+    assert_eq!(
+        (&plan["unique"], &plan["requested"]),
+        (&4.into(), &6.into())
+    );
+    bench.run(&["reproduce", "other"]).ok();
+    let said = bench.run(&["reproduce", "tiny", "other"]).ok();
+    assert!(
+        said.err().contains("2 of 4 runs to train"),
+        "{}",
+        said.err()
+    );
+    assert_eq!(bench.run_dirs().len(), 4);
+}
+
+#[test]
+fn options_choose_cells_and_values() {
+    let bench = Bench::new();
+    bench
+        .run(&[
+            "reproduce",
+            "tiny",
+            "--rows",
+            "zero",
+            "--columns",
+            "large",
+            "--set",
+            "epochs=1",
+        ])
+        .ok();
+    assert_eq!(bench.run_dirs().len(), 1);
+    let rows = bench.run(&["runs", "--json"]).ok().json();
+    assert_eq!(rows[0]["steps"], 5);
+    bench
+        .run(&[
+            "reproduce",
+            "tiny",
+            "--rows",
+            "zero",
+            "--columns",
+            "large",
+            "--seeds",
+            "2",
+        ])
+        .ok();
+    assert_eq!(bench.run_dirs().len(), 3);
+}
+
+#[test]
+fn explain_names_where_a_value_comes_from() {
+    let bench = Bench::new();
+    let said = bench
+        .run(&[
+            "plan",
+            "tiny",
+            "--explain",
+            "zero/large",
+            "--set",
+            "epochs=2",
+        ])
+        .ok();
+    let line = |key: &str| {
+        said.out()
+            .lines()
+            .find(|l| l.starts_with(key))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(line("lr ").contains("column large"), "{}", said.out());
+    assert!(line("zero_gamma").contains("zero-gamma"), "{}", said.out());
+    assert!(line("epochs").contains("--set"), "{}", said.out());
+    assert!(!bench.home.exists(), "a look makes no home");
+}
+
+#[test]
+fn a_permanent_failure_is_status_1_and_is_tried_again_by_the_next_reproduce() {
+    let mut bench = Bench::new().with("FAKE_MODE", "permanent");
+    let said = bench.run(&["reproduce", "tiny"]);
+    assert_eq!(said.code(), 1, "{}", said.err());
+    assert!(
+        said.err().contains("the loss is NaN at step 7"),
+        "{}",
+        said.err()
+    );
+    let rows = bench.run(&["runs", "failed", "--json"]).ok().json();
+    assert_eq!(rows.as_array().unwrap().len(), 4);
+    assert_eq!(
+        rows[0]["attempts"], 1,
+        "a permanent failure is not tried again by itself"
+    );
+    bench.set("FAKE_MODE", "");
+    bench.run(&["reproduce", "tiny"]).ok();
+    assert_eq!(
+        bench.run(&["runs", "failed", "--json"]).ok().json(),
+        serde_json::json!([])
+    );
+    // What became of them survives the loss of the database.
+    let before = bench.run(&["runs", "--json"]).ok().json();
+    bench.run(&["reindex"]).ok();
+    assert_eq!(bench.run(&["runs", "--json"]).ok().json(), before);
+}
+
+#[test]
+fn a_transient_failure_is_tried_again() {
+    let bench = Bench::new().with("FAKE_MODE", "once");
+    let said = bench
+        .run(&["reproduce", "tiny", "--rows", "plain", "--columns", "small"])
+        .ok();
+    assert!(
+        said.err().contains("will be tried again: out of memory"),
+        "{}",
+        said.err()
+    );
+    let rows = bench.run(&["runs", "--json"]).ok().json();
+    assert_eq!(rows[0]["attempts"], 2);
+}
+
+#[test]
+fn runs_can_be_cancelled_retried_paused() {
+    let bench = Bench::new().with("FAKE_MODE", "permanent");
+    bench.run(&["reproduce", "tiny", "--rows", "plain", "--columns", "small"]);
+    let run = bench.run(&["runs", "--json"]).ok().json()[0]["run"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let state = || bench.run(&["show", &run, "--json"]).ok().json()["state"].clone();
+    assert_eq!(state(), "failed");
+    bench.run(&["retry", &run]).ok();
+    assert_eq!(state(), "queued");
+    assert_eq!(
+        bench.run(&["retry", &run]).code(),
+        2,
+        "it is queued already"
+    );
+    bench.run(&["cancel", &run[..8]]).ok();
+    assert_eq!(state(), "cancelled");
+    bench.run(&["pause"]).ok();
+    assert_eq!(bench.run(&["status", "--json"]).ok().json()["paused"], true);
+    bench.run(&["resume"]).ok();
+    assert_eq!(
+        bench.run(&["status", "--json"]).ok().json()["paused"],
+        false
+    );
+    assert_eq!(bench.run(&["show", "ffffffffffff"]).code(), 2);
+}
