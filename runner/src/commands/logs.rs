@@ -29,15 +29,17 @@ pub(super) async fn run(context: &Context, args: &LogsArgs) -> anyhow::Result<()
         return output::print_json(&serde_json::json!({ "run": run, "log": log }));
     }
     let mut at = copy(&path, 0)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         let over = is_over(&store, &run).await?;
         at = copy(&path, at)?;
         if over {
-            break;
+            return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    Ok(())
 }
 
 async fn is_over(store: &Store, run: &RunKey) -> anyhow::Result<bool> {

@@ -15,7 +15,7 @@ pub(super) async fn run(context: &Context, args: &SeriesArgs) -> anyhow::Result<
     let points = store.series(&run, &args.metric, args.superseded).await?;
     if points.is_empty() {
         let known = store.metrics_of(&run).await?;
-        if !known.iter().any(|name| *name == args.metric) {
+        if !known.contains(&args.metric) {
             if known.is_empty() {
                 bail!("run {} has no points of any metric yet", run.short());
             }

@@ -34,6 +34,9 @@ pub enum Goal {
     Settled(BTreeSet<RunKey>),
 }
 
+/// A trainer's end.
+type End = (AttemptId, Exit);
+
 /// The scheduler of a home.
 #[derive(Debug)]
 pub struct Driver {
@@ -42,10 +45,9 @@ pub struct Driver {
     shares: Shares,
     machine: Machine,
     adopted: Vec<Orphan>,
-    ends: (
-        mpsc::UnboundedSender<(AttemptId, Exit)>,
-        mpsc::UnboundedReceiver<(AttemptId, Exit)>,
-    ),
+    /// Trainers that ended, from the tasks that wait for them.
+    ended: mpsc::UnboundedReceiver<End>,
+    tell_ended: mpsc::UnboundedSender<End>,
     slots_told: Vec<SlotRow>,
     tracker: Tracker,
     changes_seen: Option<u64>,
@@ -62,13 +64,15 @@ impl Driver {
     ) -> anyhow::Result<Driver> {
         let (ledger, orphans) = catchup::open(home, db, lock).await?;
         let shares = Shares::of(&trainer.info, slots);
+        let (tell_ended, ended) = mpsc::unbounded_channel();
         let mut driver = Driver {
             ledger,
             machine: Machine::new(&shares),
             trainer,
             shares,
             adopted: Vec::new(),
-            ends: mpsc::unbounded_channel(),
+            ended,
+            tell_ended,
             slots_told: Vec::new(),
             tracker: Tracker::default(),
             changes_seen: None,
@@ -140,7 +144,7 @@ impl Driver {
         loop {
             let left = tokio::select! {
                 _ = ticks.tick() => self.tick(goal).await?,
-                Some((id, exit)) = self.ends.1.recv() => self.ended(id, exit).await?,
+                Some((id, exit)) = self.ended.recv() => self.ended(id, exit).await?,
                 Ok(()) = stop.changed() => {
                     let how = *stop.borrow_and_update();
                     match how {
@@ -283,12 +287,12 @@ impl Driver {
             .store
             .set_pid(&id.run, id.attempt, pid, name)
             .await?;
-        let ends = self.ends.0.clone();
+        let tell_ended = self.tell_ended.clone();
         let ended = id.clone();
         tokio::spawn(async move {
             let exit = started.wait().await;
             // If nobody listens any more, this process is leaving.
-            ends.send((ended, exit)).ok();
+            tell_ended.send((ended, exit)).ok();
         });
         Ok(Input::Started { id, pid })
     }
