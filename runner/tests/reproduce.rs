@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Bench;
+use common::{Bench, conforms};
 
 #[test]
 fn four_runs_are_trained_once_and_shown_everywhere() {
@@ -90,6 +90,41 @@ fn four_runs_are_trained_once_and_shown_everywhere() {
     let status = bench.run(&["status", "--json"]).ok().json();
     assert_eq!(status["counts"]["done"], 4);
     assert!(bench.run(&["list"]).ok().out().contains("4/4"));
+}
+
+#[test]
+fn what_is_printed_as_json_is_as_the_schemas_say() {
+    let bench = Bench::new();
+    conforms("plan", &bench.run(&["plan", "tiny", "--json"]).ok().json());
+    conforms(
+        "table",
+        &bench
+            .run(&["export", "tiny", "--format", "json"])
+            .ok()
+            .json(),
+    );
+    let printed = bench.run(&["reproduce", "tiny", "--json"]).ok().json();
+    conforms("table", &printed);
+    conforms("plan", &bench.run(&["plan", "tiny", "--json"]).ok().json());
+    let table = bench
+        .run(&["export", "tiny", "--format", "json"])
+        .ok()
+        .json();
+    assert_eq!(table, printed, "reproduce and export show one table");
+    for dir in bench.run_dirs() {
+        let run = dir.file_name().unwrap().to_str().unwrap();
+        conforms("show", &bench.run(&["show", run, "--json"]).ok().json());
+        conforms(
+            "series",
+            &bench.run(&["series", run, "lr", "--json"]).ok().json(),
+        );
+        let recipe = std::fs::read_to_string(dir.join("recipe.json")).unwrap();
+        conforms("recipe", &serde_json::from_str(&recipe).unwrap());
+        // The trainer of these tests speaks the protocol, too.
+        for event in bench.events(&dir) {
+            conforms("event", &event);
+        }
+    }
 }
 
 #[test]

@@ -239,3 +239,35 @@ impl Said {
         serde_json::from_str(&self.out()).unwrap_or_else(|e| panic!("{e}: {}", self.out()))
     }
 }
+
+/// Fails unless a value is as docs/schema/NAME.schema.json says.
+#[track_caller]
+pub fn conforms(name: &str, value: &Value) {
+    let read = |name: &str| -> Value {
+        let file = format!(
+            "{}/../docs/schema/{name}.schema.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+    };
+    let mut schema = read(name);
+    if name == "show" {
+        // The recipe's schema stands in another file: looked at by itself.
+        schema["properties"]["recipe"] = Value::Bool(true);
+        let of_recipe = serde_json::json!({
+            "$schema": schema["$schema"], "$defs": read("recipe")["$defs"], "$ref": "#/$defs/recipe",
+        });
+        valid("recipe", &of_recipe, &value["recipe"]);
+    }
+    valid(name, &schema, value);
+}
+
+#[track_caller]
+fn valid(name: &str, schema: &Value, value: &Value) {
+    let validator = jsonschema::draft202012::new(schema).unwrap();
+    let errors: Vec<String> = validator
+        .iter_errors(value)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{name}: {errors:#?}\n{value:#}");
+}
