@@ -16,8 +16,10 @@ fn valid(schema: &str, value: &Value, what: &str) {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let schema: Value = serde_json::from_str(&text).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap_or_else(|e| panic!("{e}"));
-    let errors: Vec<String> =
-        validator.iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let errors: Vec<String> = validator
+        .iter_errors(value)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{what}: {}", errors.join("\n"));
 }
 
@@ -41,7 +43,9 @@ struct Golden {
 
 impl Golden {
     fn new() -> Golden {
-        let golden = Golden { dir: TempDir::new().unwrap() };
+        let golden = Golden {
+            dir: TempDir::new().unwrap(),
+        };
         copy(&root().join("tests/golden-home"), &golden.home());
         golden.run(&["reindex"]);
         golden
@@ -59,7 +63,10 @@ impl Golden {
             .env_remove("RUNGS_DB")
             .output()
             .unwrap();
-        let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr),
+        );
         assert!(out.status.success(), "{arguments:?}: {stdout}{stderr}");
         stdout.into_owned()
     }
@@ -93,7 +100,10 @@ fn its_recipes_and_events_hold_to_the_schemas() {
     }
     assert_eq!(recipes, 4);
     let kinds: Vec<_> = kinds.iter().map(String::as_str).collect();
-    assert_eq!(kinds, ["checkpoint", "evaluation", "finished", "metrics", "started"]);
+    assert_eq!(
+        kinds,
+        ["checkpoint", "evaluation", "finished", "metrics", "started"]
+    );
 }
 
 #[test]
@@ -104,7 +114,10 @@ fn its_table_is_read_from_the_files_alone() {
     let cell = &table["rows"][1]["cells"]["bs256"];
     assert_eq!(cell["status"], "done");
     assert_eq!(cell["metrics"]["val/top1"]["n"], 2);
-    assert_eq!(table["rows"][0]["cells"]["published"]["status"], "reference");
+    assert_eq!(
+        table["rows"][0]["cells"]["published"]["status"],
+        "reference"
+    );
     insta::assert_json_snapshot!(table);
 }
 
@@ -113,14 +126,25 @@ fn its_plan_runs_and_series_hold_to_the_schemas() {
     let golden = Golden::new();
     let plan = golden.json(&["plan", "golden"]);
     valid("plan", &plan, "plan");
-    assert!(plan["runs"].as_array().unwrap().iter().all(|r| r["state"] == "done"), "{plan}");
+    assert!(
+        plan["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|r| r["state"] == "done"),
+        "{plan}"
+    );
     for run in plan["runs"].as_array().unwrap() {
         let key = run["key"].as_str().unwrap();
         valid("show", &golden.json(&["show", key]), "show");
         let series = golden.json(&["series", key, "train/loss"]);
         valid("series", &series, "series");
-        let steps: Vec<u64> =
-            series["points"].as_array().unwrap().iter().map(|p| p[0].as_u64().unwrap()).collect();
+        let steps: Vec<u64> = series["points"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p[0].as_u64().unwrap())
+            .collect();
         // One live point a step, the resumed run's superseded ones left out.
         assert_eq!(steps, (0..96).collect::<Vec<u64>>(), "{key}");
     }

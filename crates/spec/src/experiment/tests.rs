@@ -256,8 +256,20 @@ fn the_linear_scaling_file_compares_the_rate_with_four_times_the_rate() {
     let text = crate::builtin::find("linear-scaling").expect("built in");
     let e = Experiment::parse("linear-scaling", "linear-scaling", text).expect("parses");
     for profile in ["quick", "standard", "paper"] {
-        let options = Options { profile: Some(profile.into()), ..Options::default() };
-        let peak = |row: &str| explain(&e, &options, row, "bs1024").expect("settles").recipe.peak_lr();
-        assert_eq!([peak("unscaled"), peak("linear-scaling"), peak("warmup")], [0.1, 0.4, 0.4], "{profile}");
+        let options = Options {
+            profile: Some(profile.into()),
+            ..Options::default()
+        };
+        let peak = |row: &str| {
+            explain(&e, &options, row, "bs1024")
+                .expect("settles")
+                .recipe
+                .peak_lr()
+        };
+        assert_eq!(
+            [peak("unscaled"), peak("linear-scaling"), peak("warmup")],
+            [0.1, 0.4, 0.4],
+            "{profile}"
+        );
     }
 }
