@@ -1,14 +1,17 @@
 //! Which home and which database a command works on, and what it needs from them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use rungs_spec::experiment::Experiment;
 use rungs_spec::home::Home;
 use rungs_spec::plan::{Options, Plan, World};
-use rungs_store::Store;
 use rungs_store::world::HomeWorld;
+use rungs_store::{Store, StoreError};
 
 use crate::cli::{Global, Selection};
+use crate::files;
 use crate::scheduler::catchup;
 use crate::trainer::Trainer;
 
@@ -67,10 +70,12 @@ impl Context {
             return Ok(None);
         }
         catchup::if_free(&self.home, &db).await?;
-        if !db.exists() {
-            return Ok(None);
+        match Store::open_reader(&db).await {
+            Ok(store) => Ok(Some(store)),
+            // Also while a scheduler is making it.
+            Err(StoreError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Ok(Some(Store::open_reader(&db).await?))
     }
 
     /// As [`Context::reader`], for commands that make no sense without one.
@@ -122,16 +127,46 @@ pub fn options(selection: &Selection) -> Options {
     }
 }
 
+/// The experiment that a person named: a file, one that is built in, else one that this home has
+/// applied, whose file may be gone or elsewhere.
+pub async fn experiment(
+    context: &Context,
+    store: Option<&Store>,
+    world: &dyn World,
+    named: &str,
+) -> anyhow::Result<Arc<Experiment>> {
+    let unknown = match world.experiment(named) {
+        Ok(experiment) => return Ok(experiment),
+        Err(error) => error,
+    };
+    let applied = match store {
+        Some(store) => store.applied(Some(named)).await?,
+        None => Vec::new(),
+    };
+    let Some(newest) = applied.iter().max_by_key(|applied| applied.t_ms) else {
+        return Err(unknown.into());
+    };
+    let path = context
+        .home
+        .experiments()
+        .join(format!("{}.toml", newest.hash));
+    let text = files::read(&path)?;
+    let file = path.display().to_string();
+    Ok(Arc::new(Experiment::parse(named, &file, &text)?))
+}
+
 /// The plans of all experiments that a person named.
-pub fn plans(world: &dyn World, selection: &Selection) -> anyhow::Result<Vec<Plan>> {
+pub async fn plans(
+    context: &Context,
+    store: Option<&Store>,
+    world: &dyn World,
+    selection: &Selection,
+) -> anyhow::Result<Vec<Plan>> {
     let options = options(selection);
     let mut plans = Vec::new();
     for named in &selection.experiments {
-        plans.push(rungs_spec::plan::build(
-            world.experiment(named)?,
-            &options,
-            world,
-        )?);
+        let experiment = experiment(context, store, world, named).await?;
+        plans.push(rungs_spec::plan::build(experiment, &options, world)?);
     }
     Ok(plans)
 }

@@ -142,6 +142,45 @@ fn interrupted_once_it_checkpoints_and_goes_on_later() {
 }
 
 #[test]
+fn what_an_interrupted_command_left_is_not_worked_on_unattended() {
+    let bench = Bench::new().with("FAKE_STEP_MS", "60");
+    let mut runner = bench.start(&["reproduce", "tiny"]);
+    eventually("two trainers", || bench.trainers().len() == 2);
+    signal(runner.id(), "INT");
+    runner.wait().unwrap();
+    bench
+        .run(&["reproduce", "tiny", "--rows", "zero", "--columns", "large"])
+        .ok();
+    assert_eq!(
+        bench.trainers(),
+        Vec::<u32>::new(),
+        "nothing works on after the command"
+    );
+    let counts = bench.run(&["status", "--json"]).ok().json()["counts"].clone();
+    let count = |state: &str| counts[state].as_u64().unwrap_or(0);
+    assert_eq!(count("done") + count("queued"), 4, "{counts}");
+    bench.run(&["reproduce", "tiny"]).ok();
+    assert_eq!(bench.weights(), undisturbed());
+}
+
+#[test]
+fn who_waits_takes_over_the_trainers_of_who_leaves() {
+    let bench = Bench::new().with("FAKE_STEP_MS", "100");
+    let mut first = bench.start(&["reproduce", "tiny", "--rows", "plain", "--columns", "small"]);
+    eventually("a trainer", || bench.trainers().len() == 1);
+    let mut second = bench.start(&["reproduce", "tiny"]);
+    eventually("a second command that waits", || {
+        bench.home.join("watchers.lock").exists()
+    });
+    assert!(first.wait().unwrap().success(), "{}", bench.log());
+    assert!(second.wait().unwrap().success(), "{}", bench.log());
+    for dir in bench.run_dirs() {
+        assert!(!dir.join("attempt-2.jsonl").exists(), "{}", bench.log());
+    }
+    assert_eq!(bench.weights(), undisturbed());
+}
+
+#[test]
 fn a_torn_line_of_the_journal_and_of_events_spoils_nothing_else() {
     use std::io::Write as _;
     let bench = Bench::new();

@@ -39,9 +39,17 @@ pub(super) async fn run(context: &Context, args: &DashboardArgs) -> anyhow::Resu
     // Pages without a trainer are still worth reading.
     match Trainer::of_home(&context.home) {
         Ok(trainer) => {
-            let (served, scheduled) = tokio::join!(server, schedule(context, args, trainer, stop));
-            scheduled?;
-            Ok(served?)
+            let scheduler = async {
+                let outcome = schedule(context, args, trainer, stop).await;
+                if let Err(error) = &outcome {
+                    let why = crate::failure::paragraph(error);
+                    tracing::error!("nothing is trained any more, pages stay up: {why}");
+                }
+                outcome
+            };
+            let (served, scheduled) = tokio::join!(server, scheduler);
+            served?;
+            scheduled
         }
         Err(error) => {
             tracing::warn!(

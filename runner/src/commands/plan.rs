@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rungs_report::format::duration;
 use rungs_report::plan::{History, PlanReport};
 use rungs_spec::RunKey;
-use rungs_spec::plan::{Plan, World as _, explain};
+use rungs_spec::plan::{Plan, explain};
 use rungs_spec::result::{RunResult, RunState};
 use rungs_spec::settle::Settlement;
 use rungs_store::{RunFilter, Store};
@@ -17,11 +17,11 @@ use crate::output;
 
 pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<()> {
     if let Some(cell) = &args.explain {
-        return explain_cell(context, args, cell);
+        return explain_cell(context, args, cell).await;
     }
     let world = context.world_of_trainer()?;
-    let plans = context::plans(&world, &args.selection)?;
     let store = context.reader().await?;
+    let plans = context::plans(context, store.as_ref(), &world, &args.selection).await?;
     let report = report(store.as_ref(), &plans).await?;
     if context.json {
         return output::print_json(&report);
@@ -79,15 +79,16 @@ fn text(plans: &[Plan], report: &PlanReport) -> String {
 }
 
 /// Where each value of one cell's recipe comes from.
-fn explain_cell(context: &Context, args: &PlanArgs, cell: &str) -> anyhow::Result<()> {
+async fn explain_cell(context: &Context, args: &PlanArgs, cell: &str) -> anyhow::Result<()> {
     let (row, column) = cell.split_once('/').with_context(|| {
         format!("--explain {cell}: name a cell as ROW/COLUMN, such as warmup/bs256")
     })?;
     let world = context.world()?;
+    let store = context.reader().await?;
     let options = context::options(&args.selection);
     let mut all = Vec::new();
     for named in &args.selection.experiments {
-        let experiment = world.experiment(named)?;
+        let experiment = context::experiment(context, store.as_ref(), &world, named).await?;
         let settlement = explain(&experiment, &options, row, column)?;
         all.push((experiment.name.clone(), settlement));
     }

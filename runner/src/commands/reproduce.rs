@@ -32,12 +32,11 @@ pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Resu
     } = args;
     // A wrong name is refused before anything is made, a missing trainer before anything is queued.
     let options = context::options(selection);
-    context::plans(&context.world()?, selection)?;
-    let trainer = Trainer::of_home(&context.home)?;
-    let plans = context::plans(&context.world()?, selection)?;
-    let wanted = Wanted::of(&plans);
-
     let store = context.reader().await?;
+    context::plans(context, store.as_ref(), &context.world()?, selection).await?;
+    let trainer = Trainer::of_home(&context.home)?;
+    let plans = context::plans(context, store.as_ref(), &context.world()?, selection).await?;
+    let wanted = Wanted::of(&plans);
     let before = states(store.as_ref(), &wanted.keys()).await?;
     runfile::dataset_paths(
         &context.home,

@@ -203,8 +203,6 @@ fn time_left(began: Instant, share_then: f64, share_now: f64) -> Option<f64> {
 struct Silent;
 impl Show for Silent {
     fn show(&mut self, _: &Snapshot) {}
-    fn say(&mut self, line: &str) {
-        eprintln!("{line}");
-    }
+    fn say(&mut self, _: &str) {}
     fn end(&mut self) {}
 }

@@ -111,9 +111,10 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
         // files, if the database was rebuilt.
         let attempt = attempts.last().copied().unwrap_or(0).max(row.attempts);
         let by_command = alive_by_run.get(run);
-        let pid = by_command
-            .map(|t| t.pid)
-            .or_else(|| alive::lock_holder(&run_dir));
+        // Who holds the lock is the trainer itself; a command line may be that of a wrapper.
+        let pid = alive::lock_holder(&run_dir)
+            .filter(|pid| *pid != 0)
+            .or(by_command.map(|t| t.pid));
         match pid {
             Some(pid) if row.state != RunState::Cancelled => {
                 let attempt = by_command.and_then(|t| t.attempt).unwrap_or(attempt).max(1);

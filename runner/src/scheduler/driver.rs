@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::catchup::Orphan;
 use super::ending::{Ending, Exit, Verdict};
 use super::ledger::{Ledger, run_file};
+use super::lock::Waiting;
 use super::machine::{AttemptId, Effect, Input, Machine, Stop, Work};
 use super::{SchedulerLock, catchup, ingest, requests};
 use crate::clock;
@@ -30,7 +31,8 @@ const TICK: Duration = Duration::from_millis(250);
 pub enum Goal {
     /// Never: only when it is stopped.
     Stopped,
-    /// When none of these runs can get any further.
+    /// When none of these runs can get any further. Other runs that it trains meanwhile are left to
+    /// who waits to become the scheduler, or go back on the queue with a checkpoint.
     Settled(BTreeSet<RunKey>),
 }
 
@@ -184,7 +186,15 @@ impl Driver {
         if let Goal::Settled(runs) = goal
             && self.is_reached(runs).await?
         {
-            return self.feed(Input::Stop(Stop::Detach)).await;
+            // Trainers of other commands stay alive for who takes over. With nobody there they would
+            // work on unattended after this command has ended.
+            let taken_over = Waiting::anybody(&self.ledger.home)?;
+            let how = if taken_over {
+                Stop::Detach
+            } else {
+                Stop::Checkpoint
+            };
+            return self.feed(Input::Stop(how)).await;
         }
         self.feed(Input::Tick).await
     }

@@ -52,6 +52,36 @@ impl SchedulerLock {
     }
 }
 
+/// Says that this process waits to become the scheduler: it will look after trainers that it finds.
+#[derive(Debug)]
+pub struct Waiting {
+    _file: File,
+}
+
+impl Waiting {
+    /// Until it is dropped.
+    pub fn announce(home: &Home) -> anyhow::Result<Waiting> {
+        let file = Self::file(home)?;
+        flock(&file, FlockOperation::LockShared).with_context(|| unusable(home))?;
+        Ok(Waiting { _file: file })
+    }
+
+    /// Whether another process waits.
+    pub fn anybody(home: &Home) -> anyhow::Result<bool> {
+        let file = Self::file(home)?;
+        Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
+    }
+
+    fn file(home: &Home) -> anyhow::Result<File> {
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(home.dir().join("watchers.lock"))
+            .with_context(|| unusable(home))
+    }
+}
+
 /// The process that holds a lock (flock) on a file. Read from /proc/locks, because trying the lock,
 /// even for an instant, could turn away who starts at that moment.
 pub fn holder_of(path: &Path) -> Option<u32> {
@@ -98,6 +128,21 @@ mod tests {
         assert_eq!(SchedulerLock::holder(&home), Some(std::process::id()));
         drop(held);
         assert!(SchedulerLock::try_take(&home).unwrap().is_some());
+    }
+
+    #[test]
+    fn who_waits_is_seen_until_it_stops() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home(dir.path().to_owned());
+        assert!(!Waiting::anybody(&home).unwrap());
+        let (one, two) = (
+            Waiting::announce(&home).unwrap(),
+            Waiting::announce(&home).unwrap(),
+        );
+        drop(one);
+        assert!(Waiting::anybody(&home).unwrap());
+        drop(two);
+        assert!(!Waiting::anybody(&home).unwrap());
     }
 
     #[test]

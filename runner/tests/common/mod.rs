@@ -165,27 +165,28 @@ impl Bench {
         events
     }
 
-    /// Processes of trainers of this home.
+    /// Live trainers of this home: who holds the lock of a run. (`python3` may be a script that
+    /// forks, so that a command line alone does not tell.)
     pub fn trainers(&self) -> Vec<u32> {
-        let runs = self.home.join("runs");
-        let runs = runs.to_str().unwrap();
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
-                continue;
-            };
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            if String::from_utf8_lossy(&line).contains(runs) {
-                found.push(pid);
-            }
-        }
-        found
+        let pids = self.run_dirs().into_iter().filter_map(|dir| {
+            let text = std::fs::read_to_string(dir.join("trainer.lock")).ok()?;
+            text.trim().parse::<u32>().ok()
+        });
+        pids.filter(|pid| self.works_here(*pid)).collect()
+    }
+
+    fn works_here(&self, pid: u32) -> bool {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(self.home.join("runs").to_str().unwrap())
     }
 
     /// SIGKILL to every trainer of this home.
     pub fn kill_trainers(&self) {
-        for pid in self.trainers() {
-            signal(pid, "KILL");
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        for pid in processes.filter_map(|e| e.file_name().to_str()?.parse().ok()) {
+            if self.works_here(pid) {
+                signal(pid, "KILL");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::interrupt;
 use crate::progress::{Show, Snapshot};
 use crate::scheduler::SchedulerLock;
 use crate::scheduler::driver::{Driver, Goal};
+use crate::scheduler::lock::Waiting;
 use crate::scheduler::machine::Stop;
 use crate::scheduler::requests::take_refusal;
 use crate::settled::Tracker;
@@ -54,12 +55,18 @@ impl Attend<'_> {
         let mut store: Option<Store> = None;
         let mut before = Snapshot::default();
         let mut told_of_other = false;
+        let mut waiting = None;
         let began = tokio::time::Instant::now();
         let mut looks = tokio::time::interval(progress::LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if scheduler.is_none() {
                 scheduler = self.become_scheduler(stop.clone()).await?;
+                waiting = match (&scheduler, waiting) {
+                    (Some(_), _) => None,
+                    (None, None) => Some(Waiting::announce(&self.context.home)?),
+                    (None, waiting) => waiting,
+                };
                 // A command that only looks holds the lock for a moment.
                 if scheduler.is_none() && !told_of_other && began.elapsed() > MOMENT {
                     told_of_other = true;
