@@ -1,6 +1,8 @@
 //! The golden home (tests/golden-home): its files hold to docs/schema/, the database is rebuilt from
 //! them, and what the commands print of it holds to docs/schema/ too.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,15 +14,8 @@ fn root() -> PathBuf {
 }
 
 fn valid(schema: &str, value: &Value, what: &str) {
-    let path = root().join(format!("docs/schema/{schema}.schema.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let schema: Value = serde_json::from_str(&text).unwrap();
-    let validator = jsonschema::draft202012::new(&schema).unwrap_or_else(|e| panic!("{e}"));
-    let errors: Vec<String> = validator
-        .iter_errors(value)
-        .map(|e| format!("{}: {e}", e.instance_path()))
-        .collect();
-    assert!(errors.is_empty(), "{what}: {}", errors.join("\n"));
+    eprintln!("{schema}: {what}");
+    common::conforms(schema, value);
 }
 
 fn copy(from: &Path, to: &Path) {
