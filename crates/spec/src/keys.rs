@@ -352,7 +352,7 @@ fn quoted(words: &[&str]) -> String {
 /// Nearest catalogue name of an unknown dataset, for error messages.
 pub fn unknown_dataset(name: &str) -> String {
     format!(
-        "unknown dataset \"{name}\"; {} Other data: `runner data add NAME PATH`, or dataset = \"tensors:FILE.safetensors\"",
+        "unknown dataset \"{name}\"; {}",
         nearest(name, dataset::DATASETS.iter().map(|d| d.name))
     )
 }

@@ -30,6 +30,7 @@ pub mod result;
 pub mod runkey;
 pub mod schedule;
 pub mod settle;
+pub mod supported;
 
 pub use error::SpecError;
 pub use recipe::Recipe;

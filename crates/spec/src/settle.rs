@@ -188,9 +188,16 @@ pub fn cell(
     }
     for text in set {
         let (path, value) = parse_set(text)?;
-        draft
-            .set(&path, &value, "--set", None)
-            .map_err(|e| SpecError::new(e).in_file("--set"))?;
+        // A sub-table merges key by key, as in a file.
+        let settings = match &value {
+            Value::Table(_) => flatten(&Table::from_iter([(path, value.clone())])),
+            _ => vec![(path, value)],
+        };
+        for (path, value) in settings {
+            draft
+                .set(&path, &value, "--set", None)
+                .map_err(|e| SpecError::new(e).in_file("--set"))?;
+        }
     }
     finish(draft).map_err(place)
 }
@@ -263,7 +270,8 @@ pub fn parse_set(text: &str) -> Result<(String, Value), SpecError> {
             .unwrap_or_else(|| Value::String(value.to_owned())),
         Err(_) => Value::String(value.to_owned()),
     };
-    if keys::find(&path).is_none() {
+    let opened = TABLES.contains(&path.as_str()) && value.is_table();
+    if keys::find(&path).is_none() && !opened {
         return Err(SpecError::new(keys::unknown(&path)).in_file("--set"));
     }
     Ok((path, value))

@@ -12,6 +12,7 @@ use crate::protocol::{Arithmetic, NUMERICS_VERSION};
 use crate::recipe::{Edge, Init, Precision, Recipe, SeedRef, Source};
 use crate::runkey::{RunKey, of_json};
 use crate::settle::{self, Settlement};
+use crate::supported;
 
 /// Plans an experiment: settles every cell, names every run, follows every edge.
 pub fn build(
@@ -211,6 +212,12 @@ impl Builder<'_> {
         seed: u64,
         profile: Option<&str>,
     ) -> Result<RunKey, SpecError> {
+        if let Some(what) = supported::unsupported(recipe) {
+            return Err(SpecError::new(format!(
+                "{what} is not supported yet by version {} of Rungs; take it out",
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
         let mut depends_on = BTreeMap::new();
         if let Init::Source(Source::Edge(edge)) = &recipe.init {
             depends_on.insert("init".to_owned(), self.edge(edge, seed, profile)?);

@@ -120,3 +120,40 @@ fn an_unknown_dataset_is_refused_where_it_stands() {
     let error = plan(DESIGN, &set).expect_err("unknown dataset").to_string();
     assert!(error.starts_with("--set: "), "{error}");
 }
+
+#[test]
+fn what_no_trainer_does_yet_is_refused_before_anything_is_queued() {
+    for set in [
+        "precision=bf16",
+        "precision=mixed",
+        "mixup_alpha=0.2",
+        "task=detect",
+        "mixup_lambdas=x.safetensors",
+    ] {
+        let options = Options {
+            set: vec![set.into()],
+            ..Options::default()
+        };
+        let error = plan(DESIGN, &options).expect_err(set).to_string();
+        assert!(error.contains("not supported yet"), "{error}");
+    }
+}
+
+#[test]
+fn a_sub_table_given_by_set_merges_key_by_key() {
+    let options = Options {
+        set: vec!["augment={flip=0}".into(), "augment.hue=0.1".into()],
+        ..Options::default()
+    };
+    let recipe = plan(DESIGN, &options).expect("plans").cells[0]
+        .recipe
+        .clone();
+    assert_eq!(
+        (
+            recipe.augment.flip,
+            recipe.augment.hue,
+            recipe.augment.saturation
+        ),
+        (0.0, 0.1, 0.4)
+    );
+}
