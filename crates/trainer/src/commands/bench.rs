@@ -1,5 +1,4 @@
 //! `trainer bench step`: how fast one training step is, on random images, with no loader.
-#![expect(clippy::print_stdout, reason = "this command prints its result")]
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,7 +9,7 @@ use rungs_spec::{RunKey, dataset, runkey};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
-use super::{print_json, recipe_file};
+use super::{print, recipe_file};
 use crate::cli::BenchStepArgs;
 use crate::failure::Failure;
 use crate::init::{self, Distribution};
@@ -115,9 +114,9 @@ pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
         cpu: environment::cpu_model(),
     };
     if args.json {
-        return print_json(&benched);
+        return print::json(&benched);
     }
-    println!(
+    print::line(format_args!(
         "{} at {} px, batch {}, {}: {:.1} images/s, {:.2} ms a step ({:.2} ms CPU) on {} threads of {}",
         benched.model,
         benched.input_size,
@@ -128,7 +127,7 @@ pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
         benched.cpu_ms_per_step,
         benched.threads,
         benched.cpu
-    );
+    ))?;
     Ok(())
 }
 

@@ -1,12 +1,10 @@
 //! `trainer inspect`: what a model is made of.
 
-#![expect(clippy::print_stdout, reason = "this command prints its result")]
-
 use rungs_spec::model::{self, LayerRow, MODELS, Model, Shape};
 use rungs_spec::recipe::Variant;
 use serde::Serialize;
 
-use super::print_json;
+use super::print;
 use crate::cli::{InspectArgs, VariantArg};
 use crate::network::Network;
 
@@ -65,32 +63,35 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
         state_dict: state_dict(&Network::new(&model)),
     };
     if args.json {
-        return print_json(&inspected);
+        return print::json(&inspected);
     }
-    println!("{name}: {}, input {input_size} x {input_size}", info.source);
-    println!(
+    print::line(format_args!(
+        "{name}: {}, input {input_size} x {input_size}",
+        info.source
+    ))?;
+    print::line(format_args!(
         "parameters {} (decayed {}, exempt {})",
         counts.parameters, counts.decayed, counts.exempt
-    );
-    println!(
+    ))?;
+    print::line(format_args!(
         "MACs       {} (convolutions and linear layers)",
         counts.macs
-    );
-    println!(
+    ))?;
+    print::line(format_args!(
         "{:32} {:16} {:>18} {:>12} {:>14}",
         "layer", "kind", "output", "parameters", "MACs"
-    );
+    ))?;
     for row in &inspected.layers {
         let [c, h, w] = row.output;
         let output = format!("{c} x {h} x {w}");
-        println!(
+        print::line(format_args!(
             "{:32} {:16} {output:>18} {:>12} {:>14}",
             row.name, row.kind, row.parameters, row.macs
-        );
+        ))?;
     }
-    println!("state dict:");
+    print::line(format_args!("state dict:"))?;
     for row in &inspected.state_dict {
-        println!("  {} {:?}", row.name, row.shape);
+        print::line(format_args!("  {} {:?}", row.name, row.shape))?;
     }
     Ok(())
 }
@@ -121,13 +122,13 @@ fn list(json: bool) -> anyhow::Result<()> {
         })
         .collect();
     if json {
-        return print_json(&rows);
+        return print::json(&rows);
     }
     for row in rows {
-        println!(
+        print::line(format_args!(
             "{:14} {} px, depths {:?}: {}",
             row.name, row.input_size, row.depths, row.source
-        );
+        ))?;
     }
     Ok(())
 }

@@ -1,13 +1,11 @@
 //! What each command does. Results on stdout, errors as one paragraph on stderr.
-#![expect(clippy::print_stdout, reason = "these commands print their results")]
 
 mod bench;
 mod inspect;
+mod print;
 mod recipe_file;
 mod schedule;
 mod weights_in;
-
-use serde::Serialize;
 
 use crate::cli::{Bench, Command};
 use crate::environment;
@@ -27,6 +25,8 @@ pub fn execute(command: Command) -> i32 {
     };
     match result {
         Ok(()) => 0,
+        // A reader that has seen enough (`| head`) is no error.
+        Err(error) if print::is_broken_pipe(&error) => 0,
         Err(error) => {
             eprintln!("{error:#}");
             EXIT_USAGE
@@ -34,23 +34,21 @@ pub fn execute(command: Command) -> i32 {
     }
 }
 
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
-}
-
 fn devices(json: bool) -> anyhow::Result<()> {
     let info = environment::trainer_info();
     if json {
-        return print_json(&info);
+        return print::json(&info);
     }
-    println!("trainer {}, libtorch {}", info.version, info.libtorch);
+    print::line(format_args!(
+        "trainer {}, libtorch {}",
+        info.version, info.libtorch
+    ))?;
     for device in info.devices {
         let gib = device.memory_bytes as f64 / f64::from(1 << 30);
-        println!(
+        print::line(format_args!(
             "{:8} {} ({} threads, {gib:.1} GiB)",
             device.id, device.name, device.threads
-        );
+        ))?;
     }
     Ok(())
 }

@@ -1,5 +1,4 @@
 //! `trainer forward` and `trainer eval`: any weights, without a run.
-#![expect(clippy::print_stdout, reason = "these commands print their results")]
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +10,7 @@ use rungs_spec::recipe::{Augment, Variant};
 use serde::Serialize;
 use tch::{Device, Kind};
 
-use super::print_json;
+use super::print;
 use crate::cli::{EvalArgs, ForwardArgs};
 use crate::evaluate::{self, Subject};
 use crate::network::{Boundary, Network, Norms, Pass};
@@ -159,13 +158,16 @@ pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
         top5: found.top5_percent(),
     };
     if args.json {
-        return print_json(&evaluation);
+        return print::json(&evaluation);
     }
-    println!("{} images of {}", evaluation.n, evaluation.dataset);
-    println!(
+    print::line(format_args!(
+        "{} images of {}",
+        evaluation.n, evaluation.dataset
+    ))?;
+    print::line(format_args!(
         "top-1 {:.2} %, top-5 {:.2} %, loss {:.4}",
         evaluation.top1, evaluation.top5, evaluation.loss
-    );
+    ))?;
     Ok(())
 }
 
