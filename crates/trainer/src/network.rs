@@ -1,8 +1,10 @@
-//! How a [`Model`]'s layer tree is computed on tensors. The only file that turns layers into
-//! libtorch calls.
+//! How a [`Model`]'s layer tree is computed on tensors. The only module that turns layers
+//! into libtorch calls.
 //!
 //! Activations are (N, C, H, W) in channels-last memory, which oneDNN computes about 1.3 times as
 //! fast as contiguous ones.
+
+mod fold;
 
 use rungs_spec::model::{Layer, Model};
 use tch::{Kind, Tensor};
@@ -390,63 +392,6 @@ impl Network {
                 // Only where no convolution stands before: x * w + b per channel.
                 let (weight, bias) = &folded[n];
                 x * weight.view([1, -1, 1, 1]) + bias.view([1, -1, 1, 1])
-            }
-        }
-    }
-
-    /// BN with running statistics as part of the convolution before it: for every norm the weight
-    /// and bias to convolve with (or, without a convolution before it, scale and shift).
-    pub fn fold(&self, parameters: &[Tensor], stats: &RunningStats) -> Vec<(Tensor, Tensor)> {
-        let mut folded: Vec<(Tensor, Tensor)> = self
-            .norms
-            .iter()
-            .enumerate()
-            .map(|(n, spec)| {
-                let (mean, var) = stats.of(n);
-                let scale = &parameters[spec.gamma] / (var + spec.eps).sqrt();
-                let shift = &parameters[spec.beta] - mean * &scale;
-                (scale, shift)
-            })
-            .collect();
-        self.fold_convs(&self.operations, parameters, &mut folded);
-        folded
-    }
-
-    fn fold_convs(
-        &self,
-        operations: &[Operation],
-        parameters: &[Tensor],
-        folded: &mut [(Tensor, Tensor)],
-    ) {
-        for (i, operation) in operations.iter().enumerate() {
-            match operation {
-                Operation::Conv { weight, bias, .. } => {
-                    if let Some(Operation::Norm(n)) = operations.get(i + 1) {
-                        let (scale, shift) = &folded[*n];
-                        let w = &parameters[*weight] * scale.view([-1, 1, 1, 1]);
-                        let b = match bias {
-                            Some(b) => &parameters[*b] * scale + shift,
-                            None => shift.shallow_clone(),
-                        };
-                        folded[*n] = (w, b);
-                    }
-                }
-                Operation::Residual { main, shortcut } => {
-                    self.fold_convs(main, parameters, folded);
-                    self.fold_convs(shortcut, parameters, folded);
-                }
-                Operation::Branches(branches) => {
-                    for branch in branches {
-                        self.fold_convs(branch, parameters, folded);
-                    }
-                }
-                Operation::Norm(_)
-                | Operation::Relu
-                | Operation::MaxPool { .. }
-                | Operation::AvgPool { .. }
-                | Operation::GlobalAvgPool
-                | Operation::Dropout(_)
-                | Operation::Linear { .. } => {}
             }
         }
     }

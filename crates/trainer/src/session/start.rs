@@ -1,0 +1,217 @@
+//! Everything before an attempt's first step: data, network, initial weights or a checkpoint, the
+//! `started` event.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use rungs_data::{EvalSet, LoaderConfig, Split};
+use rungs_spec::home::RunDir;
+use rungs_spec::model::Model;
+use rungs_spec::protocol::{EventKind, RunFile};
+use rungs_spec::schedule::LrSchedule;
+use tch::Device;
+
+use super::Session;
+use crate::attempts::Attempts;
+use crate::checkpoint::{self, Checkpoints, Position};
+use crate::environment::{self, Environment, SeenData};
+use crate::events::Events;
+use crate::failure::{Failure, io_failure};
+use crate::readback::Readback;
+use crate::supported::{self, InitialWeights};
+use crate::training::Training;
+use crate::{determinism, evaluate, init, initial, weights};
+
+impl<'a> Session<'a> {
+    /// Everything up to the first step: nothing of the run is changed before the `started` event.
+    pub fn start(
+        run_dir: &'a RunDir,
+        run: &'a RunFile,
+        past: &Attempts,
+        number: u32,
+        events: &'a mut Events,
+        stop: &'a AtomicBool,
+    ) -> Result<Session<'a>, Failure> {
+        let epoch_started = Instant::now();
+        let settled = supported::settle(run)?;
+        let device = determinism::device(run.arithmetic);
+        if device != Device::Cpu && !tch::Cuda::is_available() {
+            return Err(Failure::transient(
+                "the run was planned for an NVIDIA GPU and none is to be seen here",
+            ));
+        }
+        determinism::set_up(run.compute_threads);
+
+        let path = run.dataset.path.as_deref();
+        let open = |split| rungs_data::open(&run.dataset.name, path, split);
+        let train = rungs_data::subset(open(Split::Train)?, run.recipe.train_subset)?;
+        let val = rungs_data::subset(open(Split::Val)?, run.recipe.val_subset)?;
+        let seen = SeenData {
+            name: run.dataset.name.clone(),
+            train: train.len() as u64,
+            train_blake3: rungs_data::digest(train.as_ref())?,
+            val: val.len() as u64,
+            val_blake3: rungs_data::digest(val.as_ref())?,
+        };
+        check_identity(run)?;
+        let steps_per_epoch = run.recipe.steps_per_epoch(train.len() as u64);
+        if steps_per_epoch == 0 {
+            return Err(Failure::permanent(format!(
+                "batch_size = {} is more than the {} training images of {}: choose a smaller batch or a larger \
+                 train_subset",
+                run.recipe.batch_size,
+                train.len(),
+                run.dataset.name
+            )));
+        }
+        let workers = loader_workers(run.compute_threads);
+        let loader = LoaderConfig::from_recipe(&run.recipe, run.seed, workers);
+        let eval_set = EvalSet::new(val, &loader, evaluate::BATCH)?;
+
+        let loaded = match &settled.init {
+            InitialWeights::Drawn(_) => None,
+            InitialWeights::Loaded(path) => Some(initial::read(run, path.as_deref())?),
+        };
+        let classes = initial::classes(run, train.classes(), loaded.as_ref())?;
+        let model = Model::of_recipe(&run.recipe, classes)?;
+        let drawn = settled.init.clone();
+        let zero_gamma = settled.zero_gamma;
+        let mut training = Training::new(&model, settled, run.seed, device);
+        let Training {
+            network,
+            parameters,
+            replicas,
+            ..
+        } = &mut training;
+        match (drawn, &loaded) {
+            (InitialWeights::Drawn(distribution), _) => {
+                init::draw(parameters, &network.parameters, distribution, run.seed);
+            }
+            (InitialWeights::Loaded(_), Some(file)) => {
+                weights::load(&file.dict, network, parameters, replicas).map_err(|error| {
+                    Failure::permanent(format!("{}: {error:#}", file.path.display()))
+                })?;
+            }
+            (InitialWeights::Loaded(_), None) => {
+                return Err(Failure::permanent(
+                    "initial weights were named but not read",
+                ));
+            }
+        }
+        if zero_gamma {
+            init::zero_gamma(parameters, &network.parameters);
+        }
+        parameters.refresh();
+
+        let resumed = checkpoint::newest(run_dir, past)?;
+        let mut at = Position::default();
+        if let Some(resumed) = &resumed {
+            checkpoint::restore(&mut training, resumed)?;
+            at = resumed.position;
+        }
+        let environment = Environment {
+            host: environment::host(),
+            cpu: environment::cpu_model(),
+            pid: std::process::id(),
+            device: if device == Device::Cpu {
+                "cpu".to_owned()
+            } else {
+                "cuda:0".to_owned()
+            },
+            compute_threads: run.compute_threads,
+            trainer: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: environment::commit(),
+            libtorch: environment::libtorch(),
+            protocol: rungs_spec::protocol::PROTOCOL_VERSION,
+            numerics: rungs_spec::protocol::NUMERICS_VERSION,
+            dataset: seen,
+        };
+        let as_json = |error| {
+            Failure::permanent(format!(
+                "the environment cannot be written as JSON: {error}"
+            ))
+        };
+        let environment = serde_json::to_value(&environment).map_err(as_json)?;
+        let text = serde_json::to_vec_pretty(&environment).map_err(as_json)?;
+        write_replacing(&run_dir.environment(), &text)?;
+        let schedule = LrSchedule::new(&run.recipe, steps_per_epoch);
+        events.write(EventKind::Started {
+            run: run.run.clone(),
+            step: at.step,
+            resumed_from: resumed.as_ref().map(|resumed| resumed.file.clone()),
+            steps_per_epoch,
+            steps: schedule.steps(),
+            environment,
+        })?;
+        let checkpoints = Checkpoints::open(run_dir, number)?;
+        let mut session = Session {
+            run_dir,
+            run,
+            number,
+            events,
+            stop,
+            training,
+            schedule,
+            steps_per_epoch,
+            train,
+            loader,
+            val: eval_set,
+            checkpoints,
+            checkpointed: Instant::now(),
+            at,
+            readback: Readback::new(),
+            epoch_started,
+            epoch_seconds: Vec::new(),
+        };
+        session.repair_best(past)?;
+        Ok(session)
+    }
+
+    /// An attempt that died between `last` and `best` of its best epoch left the best weights in
+    /// `last` only.
+    fn repair_best(&mut self, past: &Attempts) -> Result<(), Failure> {
+        let Some(best) = self.at.best else {
+            return Ok(());
+        };
+        let here = best.epoch * self.steps_per_epoch == self.at.step;
+        if here && !checkpoint::has_best(self.run_dir, past, best.epoch)? {
+            self.checkpoints
+                .write_best(&self.training, self.at, best.epoch, self.events)?;
+        }
+        Ok(())
+    }
+}
+
+/// Threads that prepare batches, beside libtorch's own.
+fn loader_workers(compute_threads: u32) -> usize {
+    (compute_threads as usize).max(1)
+}
+
+/// A `tensors:` file is part of the run's identity by its content.
+fn check_identity(run: &RunFile) -> Result<(), Failure> {
+    let (Some(expected), Some(file)) = (
+        run.dataset.identity.strip_prefix("blake3:"),
+        run.recipe.tensors_file(),
+    ) else {
+        return Ok(());
+    };
+    let path = run.dataset.path.as_deref().unwrap_or(Path::new(file));
+    let bytes = std::fs::read(path).map_err(|error| io_failure("cannot read", path, error))?;
+    let found = blake3::hash(&bytes).to_hex().to_string();
+    if found != expected {
+        return Err(Failure::permanent(format!(
+            "{}: has BLAKE3 {found}, the run was planned for {expected}: the file has changed since; plan again",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn write_replacing(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let temporary = path.with_extension("json.tmp");
+    std::fs::write(&temporary, bytes)
+        .map_err(|error| io_failure("cannot write", &temporary, error))?;
+    std::fs::rename(&temporary, path)
+        .map_err(|error| io_failure("cannot rename", &temporary, error))
+}
