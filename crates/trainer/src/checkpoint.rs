@@ -27,6 +27,9 @@ use crate::training::Training;
 use crate::weights::{self, OWN_PREFIX, StateDict};
 
 const METADATA: &str = "rungs";
+/// How the name of a checkpoint ends, and that of one being written.
+const WHOLE: &str = ".safetensors";
+const TORN: &str = ".safetensors.tmp";
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -157,25 +160,34 @@ impl Checkpoints {
         events.sync()
     }
 
-    /// Removes `last` and `previous` files that the newest `last` supersedes.
+    /// Removes `last` and `previous` files that the newest `last` supersedes, and what attempts that
+    /// died inside a write left half done.
     fn remove_older(&self) -> Result<(), Failure> {
-        for (path, attempt, which) in files(&self.run_dir)? {
+        for (path, attempt, _) in files(&self.run_dir, TORN)? {
+            if attempt < self.attempt {
+                remove(&path)?;
+            }
+        }
+        for (path, attempt, which) in files(&self.run_dir, WHOLE)? {
             let superseded = match which.as_str() {
                 "last" | "previous" if attempt < self.attempt => true,
                 "previous" => attempt == self.attempt,
                 _ => false,
             };
             if superseded {
-                std::fs::remove_file(&path)
-                    .map_err(|error| io_failure("cannot remove", &path, error))?;
+                remove(&path)?;
             }
         }
         Ok(())
     }
 }
 
-/// Files NUMBER-WHICH.safetensors in the checkpoints directory.
-fn files(run_dir: &RunDir) -> Result<Vec<(PathBuf, u32, String)>, Failure> {
+fn remove(path: &Path) -> Result<(), Failure> {
+    std::fs::remove_file(path).map_err(|error| io_failure("cannot remove", path, error))
+}
+
+/// Files NUMBER-WHICH with this ending in the checkpoints directory.
+fn files(run_dir: &RunDir, ending: &str) -> Result<Vec<(PathBuf, u32, String)>, Failure> {
     let dir = run_dir.checkpoints();
     let entries = match std::fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -190,7 +202,7 @@ fn files(run_dir: &RunDir) -> Result<Vec<(PathBuf, u32, String)>, Failure> {
         let name = path
             .file_name()
             .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_suffix(".safetensors"));
+            .and_then(|name| name.strip_suffix(ending));
         if let Some((number, which)) = name.and_then(|name| name.split_once('-'))
             && let Ok(attempt) = number.parse()
         {
@@ -214,7 +226,7 @@ pub struct Resumable {
 /// The newest whole checkpoint of a run: one that an event has the digest of. Others are passed over.
 pub fn newest(run_dir: &RunDir, attempts: &Attempts) -> Result<Option<Resumable>, Failure> {
     let mut found: Vec<(u64, u32, PathBuf, Vec<u8>)> = Vec::new();
-    for (path, attempt, which) in files(run_dir)? {
+    for (path, attempt, which) in files(run_dir, WHOLE)? {
         if which != "last" && which != "previous" {
             continue;
         }
@@ -241,7 +253,7 @@ pub fn newest(run_dir: &RunDir, attempts: &Attempts) -> Result<Option<Resumable>
 
 /// Whether the weights of that epoch's `best` are whole on the disk.
 pub fn has_best(run_dir: &RunDir, attempts: &Attempts, epoch: u64) -> Result<bool, Failure> {
-    for (path, _, which) in files(run_dir)? {
+    for (path, _, which) in files(run_dir, WHOLE)? {
         if which == "best" {
             let bytes =
                 std::fs::read(&path).map_err(|error| io_failure("cannot read", &path, error))?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rungs_spec::protocol::FailureClass;
 
-/// Exit status: bad usage or a bad file; nothing was begun.
+/// Exit status: bad usage, a bad file, or a run that another trainer is at; nothing was begun.
 pub const EXIT_USAGE: i32 = 2;
 /// Exit status: something that another attempt may not meet again.
 pub const EXIT_TRANSIENT: i32 = 74;

@@ -31,17 +31,18 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
     let run_dir = RunDir(dir.to_owned());
     let run = match read_recipe(&run_dir) {
         Ok(run) => run,
-        Err(message) => return refused(&message),
+        Err(failure) => return refused(&failure),
     };
     let _lock = match attempts::lock(&run_dir) {
         Ok(lock) => lock,
         Err(Ok(holder)) => {
-            return refused(&format!(
+            eprintln!(
                 "{}: another trainer (process {holder}) is training this run; wait for it or stop it",
                 dir.display()
-            ));
+            );
+            return EXIT_USAGE;
         }
-        Err(Err(failure)) => return refused(&failure.message),
+        Err(Err(failure)) => return refused(&failure),
     };
     let (past, number, mut events) = match begin(&run_dir, attempt) {
         Ok(Begun::Attempt(past, number, events)) => (past, number, events),
@@ -49,7 +50,7 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
             eprintln!("{}: already finished", dir.display());
             return EXIT_FINISHED;
         }
-        Err(failure) => return refused(&failure.message),
+        Err(failure) => return refused(&failure),
     };
     let ended = catch_unwind(AssertUnwindSafe(|| {
         Session::start(&run_dir, &run, &past, number, &mut events, &stop)?.train()
@@ -71,10 +72,7 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
         )),
     };
     eprintln!("{}", failure.message);
-    let status = match failure.class {
-        FailureClass::Permanent => EXIT_PERMANENT,
-        FailureClass::Transient => EXIT_TRANSIENT,
-    };
+    let status = status_of(&failure);
     // On a full disk this fails too; the exit status and stderr still say it.
     let event = EventKind::Failed {
         class: failure.class,
@@ -86,9 +84,18 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
     status
 }
 
-fn refused(message: &str) -> i32 {
-    eprintln!("{message}");
-    EXIT_USAGE
+/// Ends before there is an attempt: no event file is ours to write to, so the status alone says
+/// whether another try could succeed.
+fn refused(failure: &Failure) -> i32 {
+    eprintln!("{}", failure.message);
+    status_of(failure)
+}
+
+fn status_of(failure: &Failure) -> i32 {
+    match failure.class {
+        FailureClass::Permanent => EXIT_PERMANENT,
+        FailureClass::Transient => EXIT_TRANSIENT,
+    }
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -99,24 +106,28 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("no message").to_owned()
 }
 
-fn read_recipe(run_dir: &RunDir) -> Result<RunFile, String> {
+fn read_recipe(run_dir: &RunDir) -> Result<RunFile, Failure> {
     let path = run_dir.recipe();
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        format!(
+        Failure::permanent(format!(
             "{}: cannot be read: {error}; --run-dir names a directory with a recipe.json",
             path.display()
-        )
+        ))
     })?;
-    let run: RunFile = serde_json::from_str(&text)
-        .map_err(|error| format!("{}: is not a run's recipe: {error}", path.display()))?;
+    let run: RunFile = serde_json::from_str(&text).map_err(|error| {
+        Failure::permanent(format!(
+            "{}: is not a run's recipe: {error}",
+            path.display()
+        ))
+    })?;
     if run.v != PROTOCOL_VERSION || run.numerics != NUMERICS_VERSION {
-        return Err(format!(
+        return Err(Failure::permanent(format!(
             "{}: was written for protocol {} and numerics {}, this trainer has {PROTOCOL_VERSION} and \
              {NUMERICS_VERSION}; use runner and trainer of one version",
             path.display(),
             run.v,
             run.numerics
-        ));
+        )));
     }
     Ok(run)
 }
@@ -135,7 +146,8 @@ fn begin(run_dir: &RunDir, asked: Option<u32>) -> Result<Begun, Failure> {
         }
         let number = asked.unwrap_or(past.highest + 1);
         if number <= past.highest {
-            return Err(Failure::permanent(format!(
+            // The file of that attempt is another's, and the next try takes the next number.
+            return Err(Failure::transient(format!(
                 "{}: --attempt {number} comes too late, attempt {} exists; the next is {}",
                 run_dir.dir().display(),
                 past.highest,

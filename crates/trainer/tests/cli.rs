@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -110,23 +110,70 @@ fn schedule_writes_every_step_of_a_partial_recipe() {
 }
 
 #[test]
-fn bad_input_is_one_paragraph_and_status_2() {
+fn bad_input_is_one_paragraph_and_its_status() {
     let dir = tempfile::tempdir().expect("a directory");
     let recipe = dir.path().join("bad.toml");
     std::fs::write(&recipe, "epocs = 3\n").expect("a write");
-    let cases: [(&[&str], &str); 4] = [
-        (&["inspect", "resnet51"], "resnet5"),
-        (&["schedule", text(&recipe), "--csv"], "epocs"),
-        (&["schedule", "/nowhere.json", "--csv"], "/nowhere.json"),
-        (&["run", "--run-dir", "/nowhere"], "/nowhere/recipe.json"),
+    let cases: [(&[&str], &str, i32); 4] = [
+        (&["inspect", "resnet51"], "resnet5", 2),
+        (&["schedule", text(&recipe), "--csv"], "epocs", 2),
+        (&["schedule", "/nowhere.json", "--csv"], "/nowhere.json", 2),
+        // To a runner, 1 says that a retry is of no use.
+        (&["run", "--run-dir", "/nowhere"], "/nowhere/recipe.json", 1),
     ];
-    for (args, named) in cases {
+    for (args, named, status) in cases {
         let output = trainer(args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(output.status.code(), Some(status), "{args:?}");
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(message.contains(named), "{args:?}: {message}");
         assert_eq!(message.trim().lines().count(), 1, "{args:?}: {message}");
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for args in [
+        ["inspect", "resnet50"].as_slice(),
+        &["inspect", "resnet50", "--json"],
+        &["devices"],
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the trainer starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("an end");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn an_attempt_that_comes_too_late_leaves_the_next_number_to_the_next_try() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = Run::create(dir.path(), "run", &run_file(small_recipe()));
+    std::fs::write(run.paths().attempt(2), b"").expect("a write");
+    let output = trainer(&[
+        "run",
+        "--run-dir",
+        text(run.paths().dir()),
+        "--attempt",
+        "2",
+    ]);
+    assert_eq!(output.status.code(), Some(74));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("the next is 3"), "{message}");
+    assert_eq!(
+        std::fs::read(run.paths().attempt(2)).expect("its file"),
+        b"",
+        "another's file is not written to"
+    );
 }
 
 #[test]

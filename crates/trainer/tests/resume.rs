@@ -143,7 +143,11 @@ fn between_rename_and_event_the_previous_checkpoint_counts() {
     let last = checkpoints.join("1-last.safetensors");
     std::fs::rename(&last, checkpoints.join("1-previous.safetensors")).expect("a rename");
     std::fs::write(&last, b"without an event").expect("a write");
+    // What an attempt that died inside a write leaves does not stay.
+    let torn = checkpoints.join("1-last.safetensors.tmp");
+    std::fs::write(&torn, b"half").expect("a write");
     run.finish();
+    assert!(!torn.exists());
     let (step, from) = run.started(2);
     assert!(step >= 3);
     assert_eq!(from.as_deref(), Some("checkpoints/1-previous.safetensors"));
@@ -264,12 +268,17 @@ fn what_is_not_supported_is_refused_before_training() {
 }
 
 #[test]
-fn a_broken_recipe_file_is_refused_with_status_2() {
+fn a_recipe_file_that_no_retry_can_read_is_a_permanent_failure() {
     let dir = tempfile::tempdir().expect("a directory");
     let run = Run::create(dir.path(), "run", &run_file(small_recipe()));
-    std::fs::write(run.paths().recipe(), b"{\"v\": 1").expect("a write");
-    let output = run.attempt();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("recipe.json"));
-    assert!(!run.paths().attempt(1).exists());
+    let mut other = run_file(small_recipe());
+    other.numerics += 1;
+    let other = serde_json::to_vec(&other).expect("JSON");
+    for bytes in [b"{\"v\": 1".as_slice(), &other] {
+        std::fs::write(run.paths().recipe(), bytes).expect("a write");
+        let output = run.attempt();
+        assert_eq!(output.status.code(), Some(EXIT_PERMANENT));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("recipe.json"));
+        assert!(!run.paths().attempt(1).exists());
+    }
 }
