@@ -33,16 +33,20 @@ pub fn equivalence(ci95: [f64; 2], paper: f64, tolerance: f64) -> Equivalence {
 }
 
 /// Whether `ours` is what the paper printed: within one unit of the last digit that its number
-/// has (the paper rounds some counts, 4.09 to 4.1 G, and cuts others, 3.86 to 3.8 G).
+/// has, which is the second at least (the paper rounds some counts, 4.09 to 4.1 G, and cuts others, 3.86 to 3.8 G).
 pub fn agrees_at_printed_digits(ours: f64, paper: f64) -> bool {
     (ours - paper).abs() < printed_unit(paper)
 }
 
-/// The unit of the last non-zero digit: 25e6 -> 1e6, 3.8e9 -> 1e8, 0.57 -> 0.01.
+/// The unit of the last non-zero digit, or of the second digit where the rest is zeros: 25e6 -> 1e6,
+/// 3.8e9 -> 1e8, 4.0e9 -> 1e8 (a number does not say which of its zeros were printed), 0.57 -> 0.01.
 fn printed_unit(paper: f64) -> f64 {
     let text = format!("{paper:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let decimals = mantissa.split_once('.').map_or(0, |(_, d)| d.len() as i32);
+    let decimals = mantissa
+        .split_once('.')
+        .map_or(0, |(_, d)| d.len() as i32)
+        .max(1);
     10f64.powi(exponent.parse::<i32>().unwrap_or(0) - decimals)
 }
 
@@ -72,6 +76,7 @@ mod tests {
     fn the_papers_counts_agree_with_the_exact_ones() {
         assert_eq!(printed_unit(25e6), 1e6);
         assert!((printed_unit(3.8e9) - 1e8).abs() < 1.0);
+        assert!((printed_unit(4.0e9) - 1e8).abs() < 1.0);
         for (ours, paper) in [
             (25_557_032.0, 25e6),
             (3_857_973_248.0, 3.8e9),
@@ -81,5 +86,6 @@ mod tests {
             assert!(agrees_at_printed_digits(ours, paper), "{ours} {paper}");
         }
         assert!(!agrees_at_printed_digits(4_089_184_256.0, 3.8e9));
+        assert!(!agrees_at_printed_digits(4_328_824_832.0, 4.0e9));
     }
 }
