@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rungs_spec::experiment::Column;
 use rungs_spec::metric::{self, Direction};
 use rungs_spec::plan::Cell as PlanCell;
+use rungs_spec::recipe::Recipe;
 use rungs_spec::result::RunResult;
 use rungs_spec::settle;
 
@@ -39,7 +40,7 @@ impl Builder<'_> {
             let Some((paper, mean, n)) = under else {
                 continue;
             };
-            value.paper_delta = value.paper.zip(paper).map(|(a, b)| a - b);
+            value.paper_delta = value.paper.zip(paper).map(|(a, b)| rounded(a - b, name));
             let (Some(above), Some(below)) = (
                 self.plan.cell(&here, &column.id),
                 self.plan.cell(&on, &column.id),
@@ -114,6 +115,7 @@ impl Builder<'_> {
                     metric,
                     profile: self.plan.profile.as_deref(),
                     as_the_paper,
+                    emulated: planned.emulated,
                     tolerance: self.plan.experiment.tolerance,
                 };
                 judge::judge(value, &evidence);
@@ -121,8 +123,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether a cell trains what the paper trained: profile `paper` (or the file as written), its
-    /// dataset whole, and nothing changed by `--set`.
+    /// Whether a cell trains what the paper trained: profile `paper` (or the file as written), which
+    /// leaves model, data and length of training as the file says them, and nothing changed by `--set`.
     fn as_the_paper(&self, planned: &PlanCell, row: &str, column: &Column) -> bool {
         let experiment = &*self.plan.experiment;
         let profile = self.plan.profile.as_deref();
@@ -137,11 +139,23 @@ impl Builder<'_> {
         let (Ok(written), Ok(meant)) = (written, meant) else {
             return false;
         };
-        let (written, ours) = (&written.recipe, &planned.recipe);
-        meant.recipe == *ours
-            && (&written.dataset, written.train_subset, written.val_subset)
-                == (&ours.dataset, ours.train_subset, ours.val_subset)
+        meant.recipe == planned.recipe && same_experiment(&written.recipe, &planned.recipe)
     }
+}
+
+/// Whether two recipes train the same model on the same data for as long. A profile called `paper`
+/// may still say how: on how many replicas, with which learning rate.
+fn same_experiment(a: &Recipe, b: &Recipe) -> bool {
+    (&a.model, &a.depths, a.width, a.input_size) == (&b.model, &b.depths, b.width, b.input_size)
+        && (&a.dataset, a.train_subset, a.val_subset) == (&b.dataset, b.train_subset, b.val_subset)
+        && (a.epochs, a.batch_size) == (b.epochs, b.batch_size)
+}
+
+/// Rounded to what two printed numbers can differ by, and two digits more: 76.03 - 75.87 is 0.16.
+fn rounded(difference: f64, name: &str) -> f64 {
+    let digits = metric::find(name).map_or(4, |m| m.digits) + 2;
+    let scale = 10f64.powi(digits as i32);
+    (difference * scale).round() / scale
 }
 
 /// Marks the best mean of a column (ties all), where at least two rows have one.

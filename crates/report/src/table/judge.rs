@@ -13,7 +13,7 @@ use crate::stats::verdict::{
 pub(super) const REPRODUCED: &str = "reproduced";
 pub(super) const OFF: &str = "off";
 pub(super) const UNDECIDED: &str = "undecided";
-pub(super) const N_TOO_SMALL: &str = "n too small";
+pub(crate) const N_TOO_SMALL: &str = "n too small";
 pub(super) const SAME: &str = "same sign";
 pub(super) const OPPOSITE: &str = "opposite sign";
 
@@ -23,6 +23,8 @@ pub(super) struct Evidence<'a> {
     pub profile: Option<&'a str>,
     /// The cell trains what the paper trained.
     pub as_the_paper: bool,
+    /// Half precision is emulated: rounded where the paper's GPUs round, but not as they do.
+    pub emulated: bool,
     /// Points.
     pub tolerance: f64,
 }
@@ -45,7 +47,7 @@ pub(super) fn judge(value: &mut Value, evidence: &Evidence<'_>) {
         (Some(_), Some(_)) if !evidence.metric.is_percent() => {
             (None, Some("times and rates are never judged".into()))
         }
-        (Some(mean), Some(paper)) if evidence.as_the_paper => {
+        (Some(mean), Some(paper)) if evidence.as_the_paper && !evidence.emulated => {
             against_paper(value, mean, paper, evidence)
         }
         _ => sign(value, evidence),
@@ -114,17 +116,20 @@ fn against_paper(value: &Value, mean: f64, paper: f64, evidence: &Evidence<'_>) 
 
 /// Other profiles: only the sign of a step can agree.
 fn sign(value: &Value, evidence: &Evidence<'_>) -> Judged {
-    let profile = profile(evidence);
     let Some(theirs) = value.paper_delta else {
+        let setting = if evidence.emulated && evidence.as_the_paper {
+            "half precision emulated on a CPU".to_owned()
+        } else {
+            profile(evidence)
+        };
         return (
             None,
             Some(format!(
-                "{profile} is not the paper's setting: only the sign of a step is judged, and this row is a root"
+                "{setting} is not the paper's setting: only the sign of a step is judged, and this row is a root"
             )),
         );
     };
-    // The paper prints two decimals; their difference carries a float's rounding.
-    if theirs.abs() < SMALLEST_JUDGED_DELTA - 1e-9 {
+    if theirs.abs() < SMALLEST_JUDGED_DELTA {
         let why = format!(
             "the paper's step of {} is under {SMALLEST_JUDGED_DELTA} points: its sign is not judged",
             signed(theirs, 2)

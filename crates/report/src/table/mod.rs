@@ -13,6 +13,7 @@ mod tests;
 mod value;
 
 pub use build::build;
+pub(crate) use judge::N_TOO_SMALL;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -228,7 +229,7 @@ pub struct Value {
     pub delta: Option<f64>,
     /// 95 % confidence interval of `delta` (paired t).
     pub delta_ci95: Option<[f64; 2]>,
-    /// The same difference in what the paper printed.
+    /// The same difference in what the paper printed, rounded to two digits more than the metric has.
     pub paper_delta: Option<f64>,
     /// Test of the difference at the last epoch: `paired-t`, or `mcnemar` with one common seed,
     /// which compares two trained models, not two recipes.
