@@ -1,7 +1,8 @@
 //! A table on a terminal: paper and ours side by side, the step under each, notes below.
 
 use crate::show;
-use crate::table::{Cell, CellStatus, ColumnHead, MetricHead, Table, Value};
+use crate::stats::verdict::SEEDS_FOR_VERDICT;
+use crate::table::{Cell, CellStatus, ColumnHead, MetricHead, N_TOO_SMALL, Table, Value};
 
 const BOLD: &str = "\u{1b}[1m";
 const DIM: &str = "\u{1b}[2m";
@@ -53,7 +54,7 @@ pub fn render(table: &Table, width: usize, colour: bool) -> String {
     out
 }
 
-/// `Verdicts: 2 same sign, 3 undecided.`
+/// `Verdicts: 2 same sign, 4 need more seeds (--seeds 3).`
 fn verdict_counts(table: &Table) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for verdict in table.values().filter_map(|(.., v)| v.verdict) {
@@ -64,12 +65,16 @@ fn verdict_counts(table: &Table) -> String {
     }
     let words: Vec<String> = counts
         .iter()
-        .map(|(word, n)| format!("{n} {word}"))
+        .map(|(word, n)| match (*word, n) {
+            (N_TOO_SMALL, 1) => format!("1 needs more seeds (--seeds {SEEDS_FOR_VERDICT})"),
+            (N_TOO_SMALL, _) => format!("{n} need more seeds (--seeds {SEEDS_FOR_VERDICT})"),
+            _ => format!("{n} {word}"),
+        })
         .collect();
     if words.is_empty() {
         String::new()
     } else {
-        format!("Verdicts on steps and values: {}.", words.join(", "))
+        format!("Verdicts: {}.", words.join(", "))
     }
 }
 
