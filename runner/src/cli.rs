@@ -148,6 +148,9 @@ pub struct SlotArgs {
 pub enum ExecutorName {
     /// On this machine.
     Local,
+    /// Submitted to a cluster; refused so far, with what to do instead.
+    #[value(hide = true)]
+    Slurm,
 }
 
 /// `runner reproduce`.

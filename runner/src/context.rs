@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use rungs_spec::experiment::Experiment;
 use rungs_spec::home::Home;
 use rungs_spec::plan::{Options, Plan, World};
-use rungs_store::world::HomeWorld;
+use rungs_store::world::{HomeWorld, name_of};
 use rungs_store::{Store, StoreError};
 
 use crate::cli::{Global, Selection};
@@ -94,15 +94,17 @@ impl Context {
         Ok(HomeWorld::load(&self.home)?)
     }
 
-    /// As [`Context::world`]; asks the trainer if this home never did. Without one, a plan is that
-    /// of a CPU.
+    /// As [`Context::world`], but of the machine that `reproduce` would find: the trainer is asked
+    /// again if it or the devices changed. Without a trainer, what this home remembers counts, else
+    /// a plan is that of a CPU.
     pub fn world_of_trainer(&self) -> anyhow::Result<HomeWorld> {
         let mut world = self.world()?;
-        if world.machine.is_none() {
-            match Trainer::look(&self.home) {
-                Ok(trainer) => world.machine = Some(trainer.info),
-                Err(error) => tracing::warn!("{error}; planning for a CPU"),
+        match Trainer::look(&self.home) {
+            Ok(trainer) => world.machine = Some(trainer.info),
+            Err(error) if world.machine.is_none() => {
+                tracing::warn!("{error}; planning for a CPU");
             }
+            Err(error) => tracing::debug!("{error}; planning for the machine that this home knows"),
         }
         Ok(world)
     }
@@ -140,7 +142,7 @@ pub async fn experiment(
         Err(error) => error,
     };
     let applied = match store {
-        Some(store) => store.applied(Some(named)).await?,
+        Some(store) => store.applied(Some(&name_of(named))).await?,
         None => Vec::new(),
     };
     let Some(newest) = applied.iter().max_by_key(|applied| applied.t_ms) else {
@@ -152,7 +154,11 @@ pub async fn experiment(
         .join(format!("{}.toml", newest.hash));
     let text = files::read(&path)?;
     let file = path.display().to_string();
-    Ok(Arc::new(Experiment::parse(named, &file, &text)?))
+    Ok(Arc::new(Experiment::parse(
+        &newest.experiment,
+        &file,
+        &text,
+    )?))
 }
 
 /// The plans of all experiments that a person named.
@@ -166,6 +172,14 @@ pub async fn plans(
     let mut plans = Vec::new();
     for named in &selection.experiments {
         let experiment = experiment(context, store, world, named).await?;
+        if let Some(profile) = &options.profile
+            && experiment.profiles.is_empty()
+        {
+            bail!(
+                "{} has no profiles, so there is none called {profile:?}; leave --profile out",
+                experiment.name
+            );
+        }
         plans.push(rungs_spec::plan::build(experiment, &options, world)?);
     }
     Ok(plans)

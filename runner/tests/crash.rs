@@ -181,6 +181,35 @@ fn who_waits_takes_over_the_trainers_of_who_leaves() {
 }
 
 #[test]
+fn what_an_attempt_said_before_it_died_unseen_counts() {
+    use std::io::Write as _;
+    let bench = Bench::new().with("FAKE_STEP_MS", "100");
+    let mut runner = bench.start(&["reproduce", "tiny", "--rows", "plain", "--columns", "small"]);
+    eventually("a trainer", || bench.trainers().len() == 1);
+    signal(runner.id(), "KILL");
+    runner.wait().unwrap();
+    bench.kill_trainers();
+    eventually("no trainer", || bench.trainers().is_empty());
+    let path = bench.run_dirs()[0].join("attempt-1.jsonl");
+    let mut file = std::fs::File::options().append(true).open(path).unwrap();
+    let failed = r#"{"v":1,"t":"2026-01-01T00:00:00Z","attempt":1,"kind":"failed","class":"transient","message":"the disk was full"}"#;
+    // The line before may be torn.
+    write!(file, "\n{failed}\n").unwrap();
+    let rows = bench.run(&["runs", "--json"]).ok();
+    assert!(
+        rows.err()
+            .contains("will be tried again: the disk was full"),
+        "{}",
+        rows.err()
+    );
+    let row = rows.json()[0].clone();
+    assert_eq!(
+        (&row["state"], &row["message"]),
+        (&"queued".into(), &"the disk was full".into())
+    );
+}
+
+#[test]
 fn a_torn_line_of_the_journal_and_of_events_spoils_nothing_else() {
     use std::io::Write as _;
     let bench = Bench::new();

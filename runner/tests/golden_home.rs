@@ -56,6 +56,8 @@ impl Golden {
             .current_dir(self.dir.path())
             .env_remove("RUNGS_HOME")
             .env_remove("RUNGS_DB")
+            // The home is of a CPU, on whatever machine this is.
+            .env("RUNGS_TRAINER", "/nowhere/trainer")
             .output()
             .unwrap();
         let (stdout, stderr) = (

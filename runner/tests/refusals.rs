@@ -37,7 +37,12 @@ fn wrong_names_are_refused_with_the_nearest_right_one() {
     refused(
         &bench,
         &["reproduce", "tiny", "--profile", "quick"],
-        &["profile \"quick\""],
+        &["tiny has no profiles", "\"quick\""],
+    );
+    refused(
+        &bench,
+        &["export", "tiny", "--profile", "quick", "--format", "csv"],
+        &["tiny has no profiles", "\"quick\""],
     );
     refused(
         &bench,
@@ -72,6 +77,25 @@ fn wrong_names_are_refused_with_the_nearest_right_one() {
     refused(&bench, &["runs", "color=red"], &["color"]);
     refused(&bench, &["show", "00"], &["reproduce"]);
     assert!(!bench.home.exists(), "nothing was made");
+}
+
+#[test]
+fn slurm_is_refused_with_what_to_do_instead() {
+    let bench = Bench::new();
+    refused(
+        &bench,
+        &["reproduce", "tiny", "--executor", "slurm"],
+        &["Slurm", "not in this version", "--executor local"],
+    );
+    assert!(!bench.home.exists(), "nothing was made");
+    refused_by_clap(&bench, &["reproduce", "tiny", "--executor", "slurmy"]);
+}
+
+#[track_caller]
+fn refused_by_clap(bench: &Bench, arguments: &[&str]) {
+    let said = bench.run(arguments);
+    assert_eq!(said.code(), 2, "{}", said.err());
+    assert!(said.err().contains("invalid value"), "{}", said.err());
 }
 
 #[test]
@@ -119,7 +143,11 @@ fn missing_data_is_found_before_anything_is_queued() {
     let bench = Bench::new();
     let tiny = std::fs::read_to_string(bench.dir().join("experiments/tiny.toml")).unwrap();
     bench.experiment("large", &tiny.replace("\"synthetic\"", "\"imagenet\""));
-    refused(&bench, &["reproduce", "large"], &["imagenet", "data add"]);
+    refused(
+        &bench,
+        &["reproduce", "large"],
+        &["imagenet", "datasets.toml", "RUNGS_DATA"],
+    );
     assert!(!bench.home.join("journal.jsonl").exists());
 }
 

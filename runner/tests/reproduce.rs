@@ -66,6 +66,20 @@ fn four_runs_are_trained_once_and_shown_everywhere() {
     assert_eq!(near.code(), 2);
     assert!(near.err().contains("train/loss"), "{}", near.err());
 
+    // Evaluated metrics are series too, of one point an epoch.
+    let series = bench
+        .run(&["series", run, "val/top1", "--json"])
+        .ok()
+        .json();
+    let points = series["points"].as_array().unwrap();
+    assert_eq!(points.len(), 4, "{series}");
+    assert_eq!(points[3].as_array().unwrap()[2], 54.0, "{series}");
+    let unknown = bench.run(&["series", run, "no/such/metric/at/all"]);
+    assert_eq!(unknown.code(), 2);
+    for known in ["train/loss", "val/top1", "val/top5", "val/loss"] {
+        assert!(unknown.err().contains(known), "{}", unknown.err());
+    }
+
     let table = bench
         .run(&["export", "tiny", "--format", "json"])
         .ok()
@@ -74,18 +88,15 @@ fn four_runs_are_trained_once_and_shown_everywhere() {
         table["rows"][1]["cells"]["large"]["metrics"]["val/top1"]["mean"],
         54.0
     );
-    let csv = bench.dir().join("tiny.csv");
-    bench
-        .run(&[
-            "export",
-            "tiny",
-            "--format",
-            "csv",
-            "-o",
-            csv.to_str().unwrap(),
-        ])
-        .ok();
-    assert!(std::fs::read_to_string(csv).unwrap().contains("val/top1"));
+    // Also with a bare name, whose directory is the current one.
+    let csv = bench.dir().join("tables/tiny.csv");
+    for file in [csv.to_str().unwrap(), "tiny.csv"] {
+        bench
+            .run(&["export", "tiny", "--format", "csv", "-o", file])
+            .ok();
+        let written = std::fs::read_to_string(bench.dir().join(file)).unwrap();
+        assert!(written.contains("val/top1"), "{file}: {written}");
+    }
 
     let status = bench.run(&["status", "--json"]).ok().json();
     assert_eq!(status["counts"]["done"], 4);
@@ -183,6 +194,65 @@ fn options_choose_cells_and_values() {
         ])
         .ok();
     assert_eq!(bench.run_dirs().len(), 3);
+}
+
+#[test]
+fn what_was_applied_by_path_is_found_by_path_and_by_name() {
+    let bench = Bench::new();
+    let path = "./experiments/tiny.toml";
+    let cell = ["--rows", "plain", "--columns", "small"];
+    let apply = [
+        &["reproduce", path, "--seeds", "2", "--set", "epochs=1"][..],
+        &cell,
+    ];
+    bench.run(&apply.concat()).ok();
+    for named in [path, "experiments/tiny.toml", "tiny"] {
+        let said = bench.run(&["export", named, "--format", "json"]).ok();
+        let table = said.json();
+        let of = &table["rows"][0]["cells"]["small"]["metrics"]["val/top1"];
+        assert_eq!(
+            (&of["n"], &of["mean"]),
+            (&2.into(), &51.0.into()),
+            "{named}"
+        );
+        assert_eq!(said.err(), "", "the file is as it was");
+    }
+    // Edited: the table stays that of what was trained, and says so.
+    let text = std::fs::read_to_string(bench.dir().join(path)).unwrap();
+    bench.experiment("tiny", &text.replace("Four runs", "Other runs"));
+    for named in [path, "tiny"] {
+        let said = bench.run(&["export", named, "--format", "markdown"]).ok();
+        assert!(!said.out().contains("Other runs"), "{}", said.out());
+        let err = said.err();
+        assert_eq!(err.lines().count(), 1, "{err}");
+        let cure = format!("`runner reproduce {named}`");
+        for word in ["tiny.toml was edited", "results/experiments/", &cure] {
+            assert!(err.contains(word), "no {word:?} in: {err}");
+        }
+        let quiet = bench.run(&["export", named, "--format", "csv", "-q"]).ok();
+        assert_eq!(quiet.err(), "");
+    }
+}
+
+#[test]
+fn a_plan_is_of_the_machine_that_reproduce_would_find() {
+    let mut bench = Bench::new();
+    bench.run(&["reproduce", "tiny"]).ok();
+    let done = |bench: &Bench| {
+        let plan = bench.run(&["plan", "tiny", "--json"]).ok().json();
+        let runs = plan["runs"].as_array().unwrap().clone();
+        runs.iter().filter(|run| run["state"] == "done").count()
+    };
+    assert_eq!(done(&bench), 4);
+    // The trainer is asked again only when something about it or the devices changed.
+    bench.set("FAKE_GPU", "1");
+    assert_eq!(done(&bench), 4);
+    bench.set("CUDA_VISIBLE_DEVICES", "0");
+    assert_eq!(done(&bench), 0, "a GPU computes other numbers: other runs");
+    assert!(bench.run(&["list"]).ok().out().contains("0/4"));
+    // Without a trainer, what the home remembers counts.
+    bench.set("RUNGS_TRAINER", "/nowhere/trainer");
+    assert_eq!(done(&bench), 4);
 }
 
 #[test]

@@ -211,10 +211,6 @@ pub async fn series(
 ) -> Result<Response, Failure> {
     let store = dashboard.some_store().await?;
     let key = store.find_run(&prefix).await?;
-    let result = store
-        .results(std::slice::from_ref(&key))
-        .await?
-        .remove(&key);
     if metric::find(&name).is_none() && !store.metrics_of(&key).await?.contains(&name) {
         let near = rungs_spec::error::nearest(&name, metric::METRICS.iter().map(|m| m.name));
         return Err(Failure::not_found(
@@ -222,10 +218,7 @@ pub async fn series(
             format!("There is no metric {name:?}; {near}"),
         ));
     }
-    let points = match result {
-        Some(result) if !query.superseded => crate::charts::series(&store, &result, &name).await?,
-        _ => store.series(&key, &name, query.superseded).await?,
-    };
+    let points = store.points(&key, &name, query.superseded).await?;
     Ok(Json(Series::new(key, name, &points)).into_response())
 }
 

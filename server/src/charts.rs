@@ -14,8 +14,9 @@ use rungs_report::chart::{self, ChartSeries, ChartSpec, Clock, Theme, XKind, YSc
 use rungs_report::table::MetricHead;
 use rungs_spec::RunKey;
 use rungs_spec::metric;
-use rungs_spec::result::{Evaluation, Point, RunResult};
+use rungs_spec::result::{Point, RunResult};
 use rungs_store::Store;
+use rungs_store::series::{evaluated, is_evaluated};
 
 use crate::error::Failure;
 use crate::guard::DOCUMENT_POLICY;
@@ -216,11 +217,6 @@ async fn line(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failure
     Ok(spec)
 }
 
-/// Metrics that evaluations bring, one value per evaluated epoch; all others have one per step.
-fn is_evaluated(metric: &str) -> bool {
-    metric.starts_with("val/") || metric.starts_with("test/")
-}
-
 /// Every live point of any metric of a run: per step from its series, per epoch from its evaluations.
 pub async fn series(
     store: &Store,
@@ -230,17 +226,7 @@ pub async fn series(
     if !is_evaluated(metric) {
         return Ok(store.series(&result.key, metric, false).await?);
     }
-    let point = |e: &Evaluation| {
-        let value = *e.metrics.get(metric)?;
-        Some(Point {
-            step: e.step,
-            epoch: e.epoch,
-            value,
-            attempt: e.attempt,
-            superseded: false,
-        })
-    };
-    Ok(result.evaluations.iter().filter_map(point).collect())
+    Ok(evaluated(result, metric))
 }
 
 async fn run_label(store: &Store, key: &RunKey) -> Result<String, Failure> {

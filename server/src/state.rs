@@ -133,42 +133,15 @@ impl Dashboard {
         }
     }
 
-    /// Whether somebody on this machine holds the scheduler's lock. Read from /proc/locks, because
-    /// trying the lock, even for an instant, could turn a starting scheduler away.
+    /// Whether somebody on this machine holds the scheduler's lock.
     pub fn scheduler_is_here(&self) -> bool {
-        let Some((_, inode)) = file_id(&self.home().scheduler_lock()) else {
-            return false;
-        };
-        std::fs::read_to_string("/proc/locks").is_ok_and(|locks| holds_flock(&locks, inode))
+        rungs_store::locks::holder_of(&self.home().scheduler_lock()).is_some()
     }
-}
-
-/// Whether /proc/locks has an flock on that inode: `1: FLOCK  ADVISORY  WRITE 123 08:01:4711 0 EOF`.
-fn holds_flock(locks: &str, inode: u64) -> bool {
-    locks.lines().any(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        words.next() == Some("FLOCK")
-            && words
-                .nth(3)
-                .and_then(|place| place.rsplit(':').next())
-                .and_then(|text| text.parse().ok())
-                == Some(inode)
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lock_is_found_by_inode() {
-        let locks = "1: POSIX  ADVISORY  WRITE 708 08:01:4711 0 EOF\n2: FLOCK  ADVISORY  WRITE 99 08:01:815 0 EOF\n\
-                     2: -> FLOCK  ADVISORY  WRITE 100 08:01:816 0 EOF\n";
-        assert!(holds_flock(locks, 815));
-        assert!(!holds_flock(locks, 4711), "not an flock");
-        assert!(!holds_flock(locks, 816), "only waits for it");
-        assert!(!holds_flock("", 815));
-    }
 
     #[test]
     fn nobody_schedules_an_empty_home_until_somebody_locks_it() {

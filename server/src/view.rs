@@ -10,6 +10,7 @@ use rungs_spec::home::Home;
 use rungs_spec::plan::{Options, Plan, World};
 use rungs_spec::result::RunResult;
 use rungs_spec::{RunKey, SpecError};
+use rungs_store::world::name_of;
 use rungs_store::{Applied, Store, StoreError};
 
 /// An experiment with its results.
@@ -34,13 +35,11 @@ pub enum ViewError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// The experiment has no such profile.
-    #[error("{experiment} has no profile {profile:?}; {near}")]
+    #[error("{experiment} has no {near}")]
     Profile {
         /// Experiment.
         experiment: String,
-        /// What was asked for.
-        profile: String,
-        /// The nearest name, or all.
+        /// What was asked for, and the nearest name or all; or that there are none.
         near: String,
     },
     /// The database cannot be read.
@@ -59,7 +58,8 @@ pub enum ViewError {
 /// Loads an experiment, plans it with the seeds and settings it was applied with, and lays the
 /// results beside the paper's numbers. `store` is `None` while there is no database: every cell is
 /// new then. Options that are absent (`seeds`, an empty `set`) are those of the newest application
-/// under that profile.
+/// under that profile. `name` is an experiment's name or the path of its file; what was applied is
+/// found by either.
 ///
 /// Errors: an unknown experiment or profile, a file or database that cannot be read.
 pub async fn table(
@@ -76,11 +76,15 @@ pub async fn table(
         .as_ref()
         .filter(|p| !experiment.profiles.contains_key(*p))
     {
-        let near =
-            rungs_spec::error::nearest(profile, experiment.profiles.keys().map(String::as_str));
+        let known = experiment.profiles.keys().map(String::as_str);
+        let near = if experiment.profiles.is_empty() {
+            format!("profiles, so there is none called {profile:?}; ask for none")
+        } else {
+            let near = rungs_spec::error::nearest(profile, known);
+            format!("profile {profile:?}; {near}")
+        };
         return Err(ViewError::Profile {
-            experiment: name.to_owned(),
-            profile: profile.clone(),
+            experiment: experiment.name.clone(),
             near,
         });
     }
@@ -109,7 +113,7 @@ async fn choose(
     asked: &Options,
 ) -> Result<(Arc<Experiment>, Options), ViewError> {
     let applied = match store {
-        Some(store) => store.applied(Some(name)).await?,
+        Some(store) => store.applied(Some(&name_of(name))).await?,
         None => Vec::new(),
     };
     // Newest first, by the order of decisions.

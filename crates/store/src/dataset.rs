@@ -16,7 +16,7 @@ use crate::error::StoreError;
 pub struct Registered {
     /// Directory or file.
     pub path: PathBuf,
-    /// How the files are arranged, as `runner data add` saw it.
+    /// How the files are arranged, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<String>,
     /// BLAKE3, hex: the identity of a dataset that is not in the catalogue.
@@ -34,7 +34,9 @@ pub fn registered(home: &Home) -> Result<BTreeMap<String, Registered>, StoreErro
     };
     toml::from_str(&text).map_err(|e| StoreError::Content {
         path,
-        message: format!("{e}\nEach dataset is a table [NAME] with path, layout and digest; `runner data add` writes it"),
+        message: format!(
+            "{e}\nEach dataset is a table [NAME] with path, and if wanted layout and digest"
+        ),
     })
 }
 
@@ -78,7 +80,7 @@ pub fn dataset_path(home: &Home, name: &str) -> Result<Option<PathBuf>, StoreErr
         return Err(StoreError::Content {
             path: home.datasets(),
             message: format!(
-                "dataset {name:?} should lie at {}, but nothing is there. Put it back, or name its new place with `runner data add {name} PATH`",
+                "dataset {name:?} should lie at {}, but nothing is there. Put it back, or write its new place there: path = \"DIR\" under [{name}]",
                 dataset.path.display()
             ),
         });
@@ -89,17 +91,39 @@ pub fn dataset_path(home: &Home, name: &str) -> Result<Option<PathBuf>, StoreErr
     }
     Err(StoreError::Content {
         path: home.datasets(),
-        message: missing(name, &registered, &places),
+        message: missing(&home.datasets(), name, &registered, &places),
     })
 }
 
-fn missing(name: &str, registered: &BTreeMap<String, Registered>, places: &[PathBuf]) -> String {
+/// The cure for a dataset that is not found: how to say where it is.
+pub(crate) fn how_to_register(file: &Path, name: &str) -> String {
+    format!(
+        "add [{name}] with path = \"DIR\" to {}, or set RUNGS_DATA to the directory that holds {name}/",
+        file.display()
+    )
+}
+
+fn missing(
+    file: &Path,
+    name: &str,
+    registered: &BTreeMap<String, Registered>,
+    places: &[PathBuf],
+) -> String {
+    let register = how_to_register(file, name);
     let cure = match name {
-        "fashion-mnist" => "`make fashion-mnist` fetches it (30 MB, no account), or name its directory with `runner data add fashion-mnist DIR`".to_owned(),
-        _ if dataset::find(name).is_some() => format!("Name its directory with `runner data add {name} DIR`"),
+        "fashion-mnist" => format!(
+            "`make fashion-mnist` fetches it (30 MB, no account), or if you have it, {register}"
+        ),
+        _ if dataset::find(name).is_some() => format!("If you have it, {register}"),
         _ => {
-            let known = dataset::DATASETS.iter().map(|d| d.name).chain(registered.keys().map(String::as_str));
-            format!("Name its directory with `runner data add {name} DIR`, or use another one: {}", nearest(name, known))
+            let known = dataset::DATASETS
+                .iter()
+                .map(|d| d.name)
+                .chain(registered.keys().map(String::as_str));
+            format!(
+                "If you have it, {register}; or use another one: {}",
+                nearest(name, known)
+            )
         }
     };
     let looked: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
@@ -149,7 +173,7 @@ mod tests {
         );
         let error = dataset_path(&home, "gone").unwrap_err().to_string();
         assert!(
-            error.contains("/nowhere/at/all") && error.contains("runner data add gone"),
+            error.contains("/nowhere/at/all") && error.contains("under [gone]"),
             "{error}"
         );
     }
@@ -161,7 +185,13 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains(".data/imagenot") && error.contains("did you mean \"imagenet\"?"),
+            error.contains(".data/imagenot")
+                && error.contains("did you mean \"imagenet\"?")
+                && error.contains(&format!(
+                    "add [imagenot] with path = \"DIR\" to {}",
+                    dir.path().join("datasets.toml").display()
+                ))
+                && error.contains("RUNGS_DATA"),
             "{error}"
         );
     }

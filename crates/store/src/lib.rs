@@ -10,6 +10,7 @@
 //! | what does a table need of its runs? | [`results`], [`series`] |
 //! | which runs are there? | [`lists`], [`filter`] |
 //! | where is the database, a dataset? what does planning ask of the home? | [`place`], [`dataset`], [`world`] |
+//! | who holds a lock? | [`locks`] |
 //! | what was decided, what is asked for? | [`journal`], [`requests`] |
 //! | what if the database is gone? | [`reindex`] |
 //!
@@ -29,6 +30,7 @@ pub mod filter;
 pub mod ingest;
 pub mod journal;
 pub mod lists;
+pub mod locks;
 pub mod place;
 pub mod queue;
 pub mod reindex;

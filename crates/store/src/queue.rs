@@ -35,7 +35,10 @@ pub enum AttemptEnd {
     /// Exit status 75: queued again, no try used.
     Checkpointed,
     /// Ended by a signal from outside: queued again, no try used.
-    Killed,
+    Killed {
+        /// Back-off, milliseconds since 1970, for a run that is killed again and again.
+        retry_at_ms: Option<i64>,
+    },
     /// Queued again, not before that time (milliseconds since 1970).
     Transient {
         /// Why.
@@ -117,6 +120,21 @@ impl Store {
         self.commit(tx).await
     }
 
+    /// Ends the back-off of runs that were killed: what killed them may be gone with the scheduler
+    /// that saw it. Runs that failed for reasons of their own, which have a message, wait on.
+    pub async fn forget_kills(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let clear = sqlx::query!(
+            "UPDATE runs SET retry_at_ms = NULL WHERE state = 'queued' AND message IS NULL AND retry_at_ms IS NOT NULL"
+        );
+        clear
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::from)
+            .map_err(self.here())?;
+        self.commit(tx).await
+    }
+
     /// Says what every slot does now; slots not named are gone.
     pub async fn set_slots(&self, slots: &[SlotRow]) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
@@ -185,7 +203,7 @@ async fn ended(
     let (word, class, message, retry_at, spare) = match end {
         AttemptEnd::Finished => ("finished", None, None, None, 0),
         AttemptEnd::Checkpointed => ("checkpointed", None, None, None, 1),
-        AttemptEnd::Killed => ("killed", None, None, None, 1),
+        AttemptEnd::Killed { retry_at_ms } => ("killed", None, None, retry_at_ms, 1),
         AttemptEnd::Lost => ("lost", None, None, None, 1),
         AttemptEnd::Transient {
             message,

@@ -1,9 +1,9 @@
 //! Every point of a metric, exact, and which of them a later attempt superseded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rungs_spec::RunKey;
-use rungs_spec::result::Point;
+use rungs_spec::result::{Evaluation, Point, RunResult};
 use sqlx::SqliteConnection;
 
 use crate::blocks::decode;
@@ -26,6 +26,32 @@ impl Store {
             .map_err(self.here())
     }
 
+    /// Every point of any metric: per step as [`Store::series`] has it, per epoch as [`evaluated`]
+    /// has it. Evaluations that a later attempt repeated are not kept, so `superseded` adds none.
+    pub async fn points(
+        &self,
+        run: &RunKey,
+        metric: &str,
+        superseded: bool,
+    ) -> Result<Vec<Point>, StoreError> {
+        if !is_evaluated(metric) {
+            return self.series(run, metric, superseded).await;
+        }
+        let results = self.results(std::slice::from_ref(run)).await?;
+        Ok(results
+            .get(run)
+            .map_or_else(Vec::new, |result| evaluated(result, metric)))
+    }
+
+    /// Names of all metrics that [`Store::points`] has points of, sorted.
+    pub async fn all_metrics_of(&self, run: &RunKey) -> Result<Vec<String>, StoreError> {
+        let mut names: BTreeSet<String> = self.metrics_of(run).await?.into_iter().collect();
+        let results = self.results(std::slice::from_ref(run)).await?;
+        let evaluations = results.values().flat_map(|result| &result.evaluations);
+        names.extend(evaluations.flat_map(|e| e.metrics.keys().cloned()));
+        Ok(names.into_iter().collect())
+    }
+
     /// Metrics that a run has points of, by name. Metrics of evaluations are in
     /// [`Store::results`].
     pub async fn metrics_of(&self, run: &RunKey) -> Result<Vec<String>, StoreError> {
@@ -43,6 +69,25 @@ impl Store {
             .map_err(StoreError::from)
             .map_err(self.here())
     }
+}
+
+/// Metrics that evaluations bring, one value per evaluated epoch; all others have one per step.
+pub fn is_evaluated(metric: &str) -> bool {
+    metric.starts_with("val/") || metric.starts_with("test/")
+}
+
+/// The points of a metric that evaluations bring, in order of epoch.
+pub fn evaluated(result: &RunResult, metric: &str) -> Vec<Point> {
+    let point = |e: &Evaluation| {
+        Some(Point {
+            step: e.step,
+            epoch: e.epoch,
+            value: *e.metrics.get(metric)?,
+            attempt: e.attempt,
+            superseded: false,
+        })
+    };
+    result.evaluations.iter().filter_map(point).collect()
 }
 
 /// For each attempt the first step at which a later attempt took over: the lowest `started.step` of

@@ -16,12 +16,25 @@ use rungs_spec::{builtin, dataset};
 use crate::dataset::Registered;
 use crate::error::StoreError;
 
+/// Whether an experiment is named by its file's path rather than by its name.
+fn is_path(named: &str) -> bool {
+    named.contains('/') || named.ends_with(".toml")
+}
+
+/// The name under which an experiment is applied: a path's file stem, else what was named.
+pub fn name_of(named: &str) -> String {
+    let stem = Path::new(named).file_stem().filter(|_| is_path(named));
+    stem.map_or_else(|| named.to_owned(), |s| s.to_string_lossy().into_owned())
+}
+
 /// A home as planning sees it. Files are read when first asked for and remembered.
 #[derive(Debug)]
 pub struct HomeWorld {
     /// What the trainer said of this machine; `None` before it was ever asked.
     pub machine: Option<TrainerInfo>,
     registered: BTreeMap<String, Registered>,
+    /// HOME/datasets.toml, for cures.
+    datasets: PathBuf,
     /// Where experiment files are looked for before those built in.
     experiments: PathBuf,
     parsed: Mutex<HashMap<String, Arc<Experiment>>>,
@@ -39,6 +52,7 @@ impl HomeWorld {
         Ok(HomeWorld {
             machine: machine(home)?,
             registered: crate::dataset::registered(home)?,
+            datasets: home.datasets(),
             experiments: experiments.to_owned(),
             parsed: Mutex::default(),
             digests: Mutex::default(),
@@ -69,15 +83,13 @@ impl HomeWorld {
 
     /// Text of an experiment named by stem or path, its name, and the file for errors.
     fn find(&self, name: &str) -> Result<(String, String, String), SpecError> {
-        let as_path = name.contains('/') || name.ends_with(".toml");
+        let as_path = is_path(name);
         let path = if as_path {
             PathBuf::from(name)
         } else {
             self.experiments.join(format!("{name}.toml"))
         };
-        let stem = path
-            .file_stem()
-            .map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
+        let stem = name_of(name);
         let file = path.display().to_string();
         match std::fs::read_to_string(&path) {
             Ok(text) => return Ok((stem, file, text)),
@@ -137,7 +149,8 @@ impl World for HomeWorld {
             }) => Ok(format!("blake3:{digest}")),
             Some(Registered { digest: None, .. }) => Err(SpecError::new(format!(
                 "dataset {name:?} is registered without a digest, so runs on it would have no identity; \
-                 `runner data verify {name}` computes it"
+                 add digest = \"HEX\" under [{name}] in {}: a BLAKE3 of its files, one that changes when they do",
+                self.datasets.display()
             ))),
             None => {
                 let known = dataset::DATASETS
@@ -145,8 +158,9 @@ impl World for HomeWorld {
                     .map(|d| d.name)
                     .chain(self.registered.keys().map(String::as_str));
                 Err(SpecError::new(format!(
-                    "there is no dataset {name:?}; {} `runner data add {name} DIR` registers your own",
-                    nearest(name, known)
+                    "there is no dataset {name:?}; {} To use your own, {}",
+                    nearest(name, known),
+                    crate::dataset::how_to_register(&self.datasets, name)
                 )))
             }
         }
@@ -241,7 +255,7 @@ mod tests {
                 .dataset_identity("raw")
                 .unwrap_err()
                 .to_string()
-                .contains("runner data verify raw")
+                .contains("under [raw]")
         );
         assert!(
             world

@@ -3,7 +3,8 @@
 use anyhow::bail;
 use rungs_report::Select;
 use rungs_report::export::{Format, export};
-use rungs_spec::plan::Options;
+use rungs_spec::experiment::Experiment;
+use rungs_spec::plan::{Options, World};
 
 use crate::cli::{ExportArgs, FormatName, SelectName};
 use crate::context::Context;
@@ -47,6 +48,11 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
         &options,
     )
     .await?;
+    if !context.quiet
+        && let Some(notice) = edited_since(context, &world, experiment, &view.experiment)
+    {
+        eprintln!("{notice}");
+    }
     let text = export(&view.table, format)?;
     match file {
         None => output::print(&text),
@@ -57,5 +63,32 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
             }
             Ok(())
         }
+    }
+}
+
+/// One line if the table is of a text that was applied and the file has another one by now: results
+/// belong to what was trained, while `plan` and `reproduce` go by the file.
+fn edited_since(
+    context: &Context,
+    world: &dyn World,
+    named: &str,
+    shown: &Experiment,
+) -> Option<String> {
+    let (name, hash) = (&shown.name, &shown.hash);
+    let applied = context.home.experiments().join(format!("{hash}.toml"));
+    let applied = applied.display();
+    match world.experiment(named) {
+        Ok(current) if current.hash == *hash => None,
+        Ok(current) => Some(format!(
+            "{} was edited since {name} was applied: this table is of the applied text, {applied}; \
+             `runner reproduce {named}` applies the new one",
+            current.file
+        )),
+        // Neither a file nor built in any more: only the applied text is left.
+        Err(error) if error.file.is_none() => None,
+        Err(error) => Some(format!(
+            "this table is of the text that was applied as {name}, {applied}, for the file cannot be \
+             used: {error}"
+        )),
     }
 }

@@ -64,7 +64,7 @@ fn columns(rows: &[Row]) -> String {
 
 async fn experiments(context: &Context) -> anyhow::Result<Vec<Row>> {
     let store = context.reader().await?;
-    let world = context.world()?;
+    let world = context.world_of_trainer()?;
     let mut rows = Vec::new();
     for name in world.experiment_names() {
         rows.push(

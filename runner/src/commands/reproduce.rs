@@ -27,9 +27,15 @@ pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Resu
     let ReproduceArgs {
         selection,
         slots,
-        executor: ExecutorName::Local,
+        executor,
         check,
     } = args;
+    if *executor == ExecutorName::Slurm {
+        bail!(
+            "Slurm execution is not in this version; run with --executor local, inside an allocation \
+             if need be: `srun runner reproduce ...` trains on the node that it was given"
+        );
+    }
     // A wrong name is refused before anything is made, a missing trainer before anything is queued.
     let options = context::options(selection);
     let store = context.reader().await?;

@@ -12,9 +12,9 @@ use crate::output;
 pub(super) async fn run(context: &Context, args: &SeriesArgs) -> anyhow::Result<()> {
     let store = context.must_read().await?;
     let run = store.find_run(&args.run).await?;
-    let points = store.series(&run, &args.metric, args.superseded).await?;
+    let points = store.points(&run, &args.metric, args.superseded).await?;
     if points.is_empty() {
-        let known = store.metrics_of(&run).await?;
+        let known = store.all_metrics_of(&run).await?;
         if !known.contains(&args.metric) {
             if known.is_empty() {
                 bail!("run {} has no points of any metric yet", run.short());

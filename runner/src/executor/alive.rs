@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rungs_spec::RunKey;
 use rungs_spec::home::{Home, RunDir};
-
-use crate::scheduler::lock;
+use rungs_store::locks::holder_of;
 
 /// A live trainer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub struct Trainer {
 
 /// The process that holds a run's lock; `None` if none does.
 pub fn lock_holder(run_dir: &RunDir) -> Option<u32> {
-    lock::holder_of(&run_dir.lock())
+    holder_of(&run_dir.lock())
 }
 
 /// All processes whose command line is that of a trainer of this home.
@@ -48,6 +47,11 @@ pub fn is_trainer(pid: u32, home: &Home, run: &RunKey) -> bool {
         .ok()
         .and_then(|runs| trainer_of(pid, &runs))
         .is_some_and(|t| t.run == *run)
+}
+
+/// Whether that process may be signalled as the trainer of that run: process numbers are used again.
+pub fn works_on(pid: u32, home: &Home, run: &RunKey) -> bool {
+    pid != 0 && (is_trainer(pid, home, run) || lock_holder(&home.run(run)) == Some(pid))
 }
 
 fn trainer_of(pid: u32, runs: &Path) -> Option<Trainer> {

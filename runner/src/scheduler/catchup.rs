@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rungs_spec::RunKey;
-use rungs_spec::home::Home;
+use rungs_spec::home::{Home, JournalEntry};
 use rungs_spec::result::RunState;
 use rungs_store::{AttemptEnd, Reindexed, RunFilter, Store};
 
+use super::ending::{Ending, Exit, Verdict, judge};
 use super::ledger::{Ledger, run_file};
 use super::machine::AttemptId;
 use super::{SchedulerLock, ingest};
-use crate::executor::alive;
+use crate::clock;
+use crate::executor::{alive, local};
 
 /// The slot of an attempt whose trainer outlived its scheduler.
 pub const ADOPTED: &str = "adopted";
@@ -26,6 +28,8 @@ pub struct Orphan {
     pub pid: u32,
     /// CPU threads it computes with.
     pub threads: u32,
+    /// Tries of its run, this one included.
+    pub tries: u32,
 }
 
 /// Opens a home for its scheduler: afterwards the database knows all that the files say, and every
@@ -127,15 +131,16 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
                     },
                     pid,
                     threads,
+                    tries: row.tries.max(1),
                 });
             }
-            Some(pid) => {
+            Some(pid) if alive::works_on(pid, home, run) => {
                 tracing::info!(
                     run = run.short(),
                     pid,
                     "stopping the trainer of a cancelled run"
                 );
-                crate::executor::local::terminate(pid);
+                local::terminate(pid);
             }
             None if row.state == RunState::Running => {
                 // Its events may have finished it just now.
@@ -143,15 +148,52 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
                     Some(last) if *last == attempt => ingest::said(&run_dir, *last)?,
                     _ => ingest::Said::default(),
                 };
-                let end = if said.finished {
-                    AttemptEnd::Finished
-                } else {
-                    AttemptEnd::Lost
-                };
-                store.attempt_ended(run, attempt, end).await?;
+                ended_unseen(ledger, run, attempt, said, row.tries).await?;
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
     Ok(orphans)
+}
+
+/// Judges an attempt that ended while no scheduler lived, as one judges it who sees it end.
+async fn ended_unseen(
+    ledger: &Ledger,
+    run: &RunKey,
+    attempt: u32,
+    said: ingest::Said,
+    tries: u32,
+) -> anyhow::Result<()> {
+    let ending = Ending {
+        exit: Exit::Unseen,
+        finished: said.finished,
+        progressed: said.checkpointed,
+        failed: said.failed,
+        log_tail: local::log_tail(&ledger.home.run(run).log()),
+    };
+    let end = match judge(&ending, tries.max(1), clock::now_ms()) {
+        Verdict::Finished => AttemptEnd::Finished,
+        Verdict::Checkpointed | Verdict::Killed { .. } => AttemptEnd::Lost,
+        Verdict::Transient {
+            message,
+            retry_at_ms,
+        } => {
+            tracing::warn!(run = run.short(), attempt, "will be tried again: {message}");
+            AttemptEnd::Transient {
+                message,
+                retry_at_ms,
+            }
+        }
+        Verdict::Permanent { class, message } => {
+            let failed = JournalEntry::Failed {
+                run: run.clone(),
+                class,
+                message: message.clone(),
+            };
+            ledger.decide(vec![failed]).await?;
+            AttemptEnd::Permanent { message }
+        }
+    };
+    ledger.store.attempt_ended(run, attempt, end).await?;
+    Ok(())
 }

@@ -65,6 +65,7 @@ impl Driver {
         slots: Option<u32>,
     ) -> anyhow::Result<Driver> {
         let (ledger, orphans) = catchup::open(home, db, lock).await?;
+        ledger.store.forget_kills().await?;
         let shares = Shares::of(&trainer.info, slots);
         let (tell_ended, ended) = mpsc::unbounded_channel();
         let mut driver = Driver {
@@ -89,7 +90,7 @@ impl Driver {
             let work = Work {
                 id: orphan.id.clone(),
                 threads: orphan.threads,
-                tries: 1,
+                tries: orphan.tries,
             };
             driver.machine.step(Input::Adopted {
                 work,
@@ -127,7 +128,8 @@ impl Driver {
     ) -> anyhow::Result<()> {
         let outcome = self.schedule(&goal, stop).await;
         if outcome.is_err() {
-            for pid in self.machine.alive().filter_map(|(_, pid)| pid) {
+            let alive = self.machine.alive().filter_map(|(_, pid)| pid);
+            for pid in alive.filter(|pid| self.is_ours(*pid)) {
                 local::terminate(pid);
             }
         }
@@ -217,6 +219,7 @@ impl Driver {
         let ending = Ending {
             exit,
             finished: said.finished,
+            progressed: said.checkpointed,
             failed: said.failed,
             log_tail: local::log_tail(&run_dir.log()),
         };
@@ -237,8 +240,10 @@ impl Driver {
                 match effect {
                     Effect::Claim { slot } => inputs.push_back(self.claim(slot).await?),
                     Effect::Start { slot, id } => inputs.push_back(self.start(slot, id).await?),
-                    Effect::Terminate { pid } => local::terminate(pid),
-                    Effect::Kill { pid } => local::kill(pid),
+                    Effect::Terminate { pid } if self.is_ours(pid) => local::terminate(pid),
+                    Effect::Kill { pid } if self.is_ours(pid) => local::kill(pid),
+                    // Gone, and its number may be another process's by now.
+                    Effect::Terminate { .. } | Effect::Kill { .. } => {}
                     Effect::Record { id, verdict } => self.record(&id, verdict).await?,
                     Effect::GiveUp { id, class, message } => {
                         self.give_up(&id, class, message).await?;
@@ -248,6 +253,13 @@ impl Driver {
             }
         }
         Ok(over)
+    }
+
+    /// Whether a process is a trainer of this scheduler. A child's number is its own until its end
+    /// was seen; that of an adopted one is asked after each time.
+    fn is_ours(&self, pid: u32) -> bool {
+        let adopted = self.adopted.iter().find(|orphan| orphan.pid == pid);
+        adopted.is_none_or(|orphan| alive::works_on(pid, &self.ledger.home, &orphan.id.run))
     }
 
     async fn claim(&self, slot: usize) -> anyhow::Result<Input> {
@@ -281,6 +293,7 @@ impl Driver {
                 let ending = Ending {
                     exit: Exit::Unseen,
                     finished: false,
+                    progressed: false,
                     failed: Some((FailureClass::Transient, message)),
                     log_tail: String::new(),
                 };
@@ -312,7 +325,17 @@ impl Driver {
         let end = match verdict {
             Verdict::Finished => AttemptEnd::Finished,
             Verdict::Checkpointed => AttemptEnd::Checkpointed,
-            Verdict::Killed => AttemptEnd::Killed,
+            Verdict::Killed { retry_at_ms } => {
+                if let Some(at) = retry_at_ms {
+                    let wait_s = (at - clock::now_ms()).max(0) / 1_000 + 1;
+                    tracing::warn!(
+                        run = run.short(),
+                        attempt,
+                        "killed again before it wrote a checkpoint; goes on in {wait_s} s"
+                    );
+                }
+                AttemptEnd::Killed { retry_at_ms }
+            }
             Verdict::Transient {
                 message,
                 retry_at_ms,

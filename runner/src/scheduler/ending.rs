@@ -9,6 +9,20 @@ pub const MAX_TRIES: u32 = 3;
 /// First wait before the next try, doubled at each.
 const FIRST_WAIT_MS: i64 = 5_000;
 
+/// A trainer's exit status when it found a higher attempt at work on its run.
+const EXIT_SUPERSEDED: i32 = 73;
+
+/// Longest wait of a run that is killed again and again.
+const LONGEST_WAIT_MS: i64 = 60_000;
+
+/// When a run goes on that was killed that many times (from 1) without a checkpoint between: the
+/// first time at once, then after 2, 4, 8, ... 60 seconds. Something that kills it each time, such as
+/// the kernel out of memory, would otherwise have the machine start trainers and do nothing else.
+pub fn after_kills(kills: u32, now_ms: i64) -> Option<i64> {
+    let doublings = kills.checked_sub(1).filter(|again| *again > 0)?;
+    Some(now_ms + (1_000 << doublings.min(10)).min(LONGEST_WAIT_MS))
+}
+
 /// How a trainer's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -27,6 +41,8 @@ pub struct Ending {
     pub exit: Exit,
     /// Its event file ends with `finished`.
     pub finished: bool,
+    /// It wrote a checkpoint.
+    pub progressed: bool,
     /// What its `failed` event said.
     pub failed: Option<(FailureClass, String)>,
     /// Last lines of log.txt, for a message where no event says more.
@@ -40,8 +56,11 @@ pub enum Verdict {
     Finished,
     /// On again at once; a checkpoint is there.
     Checkpointed,
-    /// On again at once; no try is used up.
-    Killed,
+    /// On again at once, or at this time (milliseconds since 1970); no try is used up.
+    Killed {
+        /// See [`after_kills`].
+        retry_at_ms: Option<i64>,
+    },
     /// On again at this time.
     Transient {
         /// Why it failed.
@@ -69,7 +88,9 @@ fn from_outside(signal: i32) -> bool {
     matches!(signal, HUP | INT | QUIT | KILL | TERM)
 }
 
-/// Judges the end of try number `tries` (from 1) of a run.
+const KILLED: Verdict = Verdict::Killed { retry_at_ms: None };
+
+/// Judges the end of try number `tries` (from 1) of a run. Who counts kills sets their back-off.
 pub fn judge(ending: &Ending, tries: u32, now_ms: i64) -> Verdict {
     if ending.finished && matches!(ending.exit, Exit::Status(EXIT_FINISHED) | Exit::Unseen) {
         return Verdict::Finished;
@@ -83,8 +104,10 @@ pub fn judge(ending: &Ending, tries: u32, now_ms: i64) -> Verdict {
         (Exit::Status(EXIT_PERMANENT), _) => permanent(message(ending)),
         // It says that it is done and is not: trying again would say the same.
         (Exit::Status(EXIT_FINISHED), _) => permanent(message(ending)),
-        (Exit::Signal(signal), _) if from_outside(signal) => Verdict::Killed,
-        (Exit::Unseen, None) => Verdict::Killed,
+        // It ended for another attempt's sake, which says nothing about the run.
+        (Exit::Status(EXIT_SUPERSEDED), None) => KILLED,
+        (Exit::Signal(signal), _) if from_outside(signal) => KILLED,
+        (Exit::Unseen, None) => KILLED,
         (Exit::Unseen, Some((FailureClass::Permanent, _))) => permanent(message(ending)),
         _ if tries >= MAX_TRIES => Verdict::Permanent {
             class: FailureClass::Transient,
@@ -128,9 +151,25 @@ mod tests {
         Ending {
             exit,
             finished: false,
+            progressed: false,
             failed: None,
             log_tail: String::new(),
         }
+    }
+
+    #[test]
+    fn a_superseded_trainer_is_neither_a_try_nor_a_failure() {
+        assert_eq!(judge(&ending(Exit::Status(73)), 3, 0), KILLED);
+    }
+
+    #[test]
+    fn kills_back_off_from_the_second_on() {
+        let waits: Vec<_> = (1..=9).map(|n| after_kills(n, 5).map(|t| t - 5)).collect();
+        let seconds = |s: i64| Some(s * 1_000);
+        let expected = [2, 4, 8, 16, 32, 60, 60, 60].map(seconds);
+        assert_eq!(waits[0], None, "at once");
+        assert_eq!(waits[1..], expected);
+        assert_eq!(after_kills(u32::MAX, 0), seconds(60));
     }
 
     #[test]
@@ -171,8 +210,8 @@ mod tests {
     #[test]
     fn a_signal_from_outside_never_uses_up_the_tries() {
         for tries in [1, 3, 100] {
-            assert_eq!(judge(&ending(Exit::Signal(9)), tries, 0), Verdict::Killed);
-            assert_eq!(judge(&ending(Exit::Signal(15)), tries, 0), Verdict::Killed);
+            assert_eq!(judge(&ending(Exit::Signal(9)), tries, 0), KILLED);
+            assert_eq!(judge(&ending(Exit::Signal(15)), tries, 0), KILLED);
         }
     }
 
@@ -197,7 +236,7 @@ mod tests {
     #[test]
     fn an_adopted_trainer_is_judged_by_its_events() {
         let mut e = ending(Exit::Unseen);
-        assert_eq!(judge(&e, 1, 0), Verdict::Killed);
+        assert_eq!(judge(&e, 1, 0), KILLED);
         e.finished = true;
         assert_eq!(judge(&e, 1, 0), Verdict::Finished);
         e.finished = false;

@@ -13,6 +13,8 @@ use rungs_store::{Store, events};
 pub struct Said {
     /// There was a `finished` event.
     pub finished: bool,
+    /// There was a `checkpoint` event.
+    pub checkpointed: bool,
     /// What the `failed` event said.
     pub failed: Option<(FailureClass, String)>,
 }
@@ -26,10 +28,10 @@ impl Said {
                 EventKind::Failed { class, message } => {
                     self.failed = Some((*class, message.clone()));
                 }
+                EventKind::Checkpoint { .. } => self.checkpointed = true,
                 EventKind::Started { .. }
                 | EventKind::Metrics { .. }
-                | EventKind::Evaluation { .. }
-                | EventKind::Checkpoint { .. } => {}
+                | EventKind::Evaluation { .. } => {}
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::Path;
 
 use anyhow::Context as _;
 use rungs_spec::home::Home;
+use rungs_store::locks::holder_of;
 use rustix::fs::{FlockOperation, flock};
 
 /// Proof that this process is the scheduler of the home. Dropping it lets the next one in.
@@ -82,29 +82,6 @@ impl Waiting {
     }
 }
 
-/// The process that holds a lock (flock) on a file. Read from /proc/locks, because trying the lock,
-/// even for an instant, could turn away who starts at that moment.
-pub fn holder_of(path: &Path) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt as _;
-    let inode = std::fs::metadata(path).ok()?.ino();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    flock_holder(&locks, inode)
-}
-
-/// `1: FLOCK  ADVISORY  WRITE 123 08:01:4711 0 EOF`: process 123 holds inode 4711.
-fn flock_holder(locks: &str, inode: u64) -> Option<u32> {
-    locks.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words.as_slice() {
-            [_, "FLOCK", _, _, pid, place, ..] => {
-                let of: u64 = place.rsplit(':').next()?.parse().ok()?;
-                (of == inode).then(|| pid.parse().unwrap_or(0))
-            }
-            _ => None,
-        }
-    })
-}
-
 fn unusable(home: &Home) -> String {
     format!(
         "cannot write in the home {}; make it writable, free some space there, or choose another \
@@ -143,15 +120,5 @@ mod tests {
         assert!(Waiting::anybody(&home).unwrap());
         drop(two);
         assert!(!Waiting::anybody(&home).unwrap());
-    }
-
-    #[test]
-    fn locks_are_found_by_inode() {
-        let locks = "1: POSIX  ADVISORY  WRITE 708 08:01:4711 0 EOF\n\
-                     2: FLOCK  ADVISORY  WRITE 99 08:01:815 0 EOF\n\
-                     2: -> FLOCK  ADVISORY  WRITE 100 08:01:816 0 EOF\n";
-        assert_eq!(flock_holder(locks, 815), Some(99));
-        assert_eq!(flock_holder(locks, 4711), None, "not a flock");
-        assert_eq!(flock_holder(locks, 816), None, "only waits for it");
     }
 }

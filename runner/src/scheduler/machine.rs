@@ -3,10 +3,12 @@
 //!
 //! Architecture invariant: no I/O, no clock; time comes in with the input.
 
+use std::collections::BTreeMap;
+
 use rungs_spec::RunKey;
 use rungs_spec::protocol::FailureClass;
 
-use super::ending::{Ending, Verdict, judge};
+use super::ending::{Ending, Verdict, after_kills, judge};
 use crate::slots::Shares;
 
 /// One attempt of one run.
@@ -149,6 +151,9 @@ enum Slot {
     Busy(Tenant),
 }
 
+/// Straight back on the queue.
+const NEVER_STARTED: Verdict = Verdict::Killed { retry_at_ms: None };
+
 /// The state of a scheduler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
@@ -157,6 +162,8 @@ pub struct Machine {
     own: usize,
     threads: Option<u32>,
     stop: Option<Stop>,
+    /// How often each run was killed since it last made progress, while this scheduler lives.
+    kills: BTreeMap<RunKey, u32>,
 }
 
 impl Machine {
@@ -167,6 +174,7 @@ impl Machine {
             own: shares.slots.len(),
             threads: shares.threads,
             stop: None,
+            kills: BTreeMap::new(),
         }
     }
 
@@ -199,7 +207,7 @@ impl Machine {
                     self.slots[slot] = Slot::Free;
                     effects.push(Effect::Record {
                         id: work.id,
-                        verdict: Verdict::Killed,
+                        verdict: NEVER_STARTED,
                     });
                 } else {
                     let tenant = Tenant {
@@ -304,11 +312,34 @@ impl Machine {
         } else {
             self.slots.remove(slot);
         }
-        effects.push(match judge(ending, tries, now_ms) {
+        let verdict = judge(ending, tries, now_ms);
+        effects.push(match self.backed_off(&id.run, verdict, ending, now_ms) {
             Verdict::Permanent { class, message } => Effect::GiveUp { id, class, message },
             verdict => Effect::Record { id, verdict },
         });
         self.look_for_work(effects);
+    }
+
+    /// Sets the back-off of a run that is killed again and again.
+    fn backed_off(
+        &mut self,
+        run: &RunKey,
+        verdict: Verdict,
+        ending: &Ending,
+        now_ms: i64,
+    ) -> Verdict {
+        let killed = matches!(verdict, Verdict::Killed { .. });
+        if ending.progressed || !killed {
+            self.kills.remove(run);
+        }
+        if !killed {
+            return verdict;
+        }
+        let kills = self.kills.entry(run.clone()).or_default();
+        *kills += 1;
+        Verdict::Killed {
+            retry_at_ms: after_kills(*kills, now_ms),
+        }
     }
 
     fn cancelled(&mut self, run: &RunKey, effects: &mut Vec<Effect>) {
@@ -323,7 +354,7 @@ impl Machine {
                 Slot::Waiting(tenant) if tenant.work.id.run == *run => {
                     effects.push(Effect::Record {
                         id: tenant.work.id.clone(),
-                        verdict: Verdict::Killed,
+                        verdict: NEVER_STARTED,
                     });
                     *slot = Slot::Free;
                 }
@@ -343,7 +374,7 @@ impl Machine {
                 Slot::Waiting(tenant) => {
                     effects.push(Effect::Record {
                         id: tenant.work.id.clone(),
-                        verdict: Verdict::Killed,
+                        verdict: NEVER_STARTED,
                     });
                     *slot = Slot::Free;
                 }

@@ -24,6 +24,7 @@ fn exit(exit: Exit) -> Ending {
     Ending {
         exit,
         finished: exit == Exit::Status(0),
+        progressed: false,
         failed: None,
         log_tail: String::new(),
     }
@@ -174,6 +175,38 @@ fn a_run_is_given_up_after_its_third_try() {
 }
 
 #[test]
+fn a_run_that_is_killed_again_and_again_waits_until_it_makes_progress() {
+    let mut m = machine(1, None);
+    let mut attempt = 0;
+    let mut killed = |progressed| {
+        attempt += 1;
+        m.step(Input::Tick);
+        m.step(claimed(0, 1, attempt, 1));
+        let ending = Ending {
+            progressed,
+            ..exit(Exit::Signal(9))
+        };
+        let ended = Input::Ended {
+            id: id(1, attempt),
+            ending,
+            now_ms: 0,
+        };
+        match m.step(ended).swap_remove(0) {
+            Effect::Record {
+                verdict: Verdict::Killed { retry_at_ms },
+                ..
+            } => retry_at_ms,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(killed(false), None);
+    assert_eq!(killed(false), Some(2_000));
+    assert_eq!(killed(false), Some(4_000));
+    assert_eq!(killed(true), None, "it came further");
+    assert_eq!(killed(false), Some(2_000));
+}
+
+#[test]
 fn an_adopted_trainer_takes_a_slot_or_an_extra_one() {
     let mut m = machine(1, None);
     m.step(Input::Adopted {
@@ -194,7 +227,7 @@ fn an_adopted_trainer_takes_a_slot_or_an_extra_one() {
         m.step(ended(2, 1, Exit::Unseen)),
         [Effect::Record {
             id: id(2, 1),
-            verdict: Verdict::Killed
+            verdict: NEVER_STARTED
         }]
     );
     let effects = m.step(ended(1, 2, Exit::Unseen));
@@ -277,7 +310,7 @@ fn detaching_leaves_trainers_alive_and_gives_waiting_runs_back() {
         [
             Effect::Record {
                 id: id(2, 1),
-                verdict: Verdict::Killed
+                verdict: NEVER_STARTED
             },
             Effect::Leave
         ]

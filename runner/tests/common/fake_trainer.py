@@ -19,8 +19,10 @@ STEPS_PER_EPOCH = 5
 
 def devices():
     cpu = {"id": "cpu", "kind": "cpu", "name": "fake", "memory_bytes": 1 << 30, "threads": 2}
+    gpu = {"id": "cuda:0", "kind": "cuda", "name": "fake", "memory_bytes": 1 << 30, "threads": 0}
+    gpus = [gpu] if os.environ.get("FAKE_GPU") else []
     version = int(os.environ.get("FAKE_PROTOCOL", "1"))
-    info = {"protocol": version, "numerics": 1, "version": "fake", "libtorch": "none", "devices": [cpu]}
+    info = {"protocol": version, "numerics": 1, "version": "fake", "libtorch": "none", "devices": [cpu] + gpus}
     print(json.dumps(info))
 
 

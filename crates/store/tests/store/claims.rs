@@ -138,13 +138,18 @@ async fn failures_use_up_tries_and_wait_deaths_do_not() {
     assert_eq!(home.store.claim("a").await.unwrap().unwrap().tries, 1);
     end_of(end(1, transient(0))).await;
     assert_eq!(home.store.claim("a").await.unwrap().unwrap().tries, 2);
-    end_of(end(2, AttemptEnd::Killed)).await;
+    let again_at = |retry_at_ms| AttemptEnd::Killed { retry_at_ms };
+    end_of(end(2, again_at(Some(i64::MAX)))).await;
+    assert_eq!(home.store.claim("a").await.unwrap(), None, "backs off");
+    home.store.forget_kills().await.unwrap();
     assert_eq!(home.store.claim("a").await.unwrap().unwrap().tries, 2);
     // An end that comes twice, or too late, changes nothing.
     end_of(end(2, transient(i64::MAX))).await;
     assert_eq!(state(&home, 1).await, RunState::Running);
     end_of(end(3, transient(i64::MAX))).await;
     assert_eq!(state(&home, 1).await, RunState::Queued);
+    // That is no kill.
+    home.store.forget_kills().await.unwrap();
     assert_eq!(
         home.store.claim("a").await.unwrap(),
         None,

@@ -234,7 +234,7 @@ async fn live_and_check(plans: Vec<Plan>) {
             .unwrap();
         tail(&home, claim.attempt, known).await;
         let end = match plan.end {
-            0 => AttemptEnd::Killed,
+            0 => AttemptEnd::Killed { retry_at_ms: None },
             1 => AttemptEnd::Lost,
             2 => AttemptEnd::Checkpointed,
             _ => AttemptEnd::Transient {
