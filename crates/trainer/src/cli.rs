@@ -157,7 +157,22 @@ pub struct BenchStepArgs {
     /// Steps that are timed, after three that are not
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: u32,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    pub device: DeviceArg,
+    /// Take turns with another program: for every line on standard input so many steps, answered by a JSON line
+    #[arg(long, conflicts_with = "steps")]
+    pub turns: bool,
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where a benchmark computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceArg {
+    /// The CPU, on `--threads`
+    Cpu,
+    /// The first GPU
+    Cuda,
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
 use super::{print, recipe_file};
-use crate::cli::BenchStepArgs;
+use crate::cli::{BenchStepArgs, DeviceArg};
 use crate::failure::Failure;
 use crate::init::{self, Distribution};
 use crate::training::Training;
@@ -26,8 +26,11 @@ struct Benched {
     input_size: u32,
     precision: String,
     replicas: u32,
+    device: String,
     threads: u32,
-    steps: u32,
+    /// Trainable scalars, so that a peer can show that it trains the same network.
+    parameters: i64,
+    steps: u64,
     images_per_s: f64,
     ms_per_step: f64,
     /// CPU time of the process: what a busy machine does not change.
@@ -36,88 +39,49 @@ struct Benched {
     cpu: String,
 }
 
-pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
-    let recipe = match &args.recipe {
-        Some(file) => recipe_file::read(file)?.0,
-        None => {
-            let table = toml::Table::from_iter([
-                ("batch_size".to_owned(), toml::Value::Integer(32)),
-                ("replicas".to_owned(), toml::Value::Integer(1)),
-            ]);
-            rungs_spec::settle::complete(&table)?
-        }
-    };
-    let run = RunFile {
-        v: PROTOCOL_VERSION,
-        run: any_key(),
-        seed: 1,
-        numerics: NUMERICS_VERSION,
-        arithmetic: Arithmetic::Cpu,
-        compute_threads: args.threads,
-        checkpoint_every_s: f64::INFINITY,
-        dataset: DatasetRef {
-            name: recipe.dataset.clone(),
-            identity: String::new(),
-            path: None,
-        },
-        inputs: BTreeMap::new(),
-        recipe,
-    };
-    let wrong = |failure: Failure| anyhow::anyhow!(failure.message);
-    determinism::set_up(args.threads);
-    let classes = dataset::find(&run.recipe.dataset).map_or(1000, |dataset| dataset.classes);
-    let settled = supported::settle(&run).map_err(wrong)?;
-    let mut training = Training::new(
-        &Model::of_recipe(&run.recipe, classes)?,
-        settled,
-        1,
-        Device::Cpu,
-    );
-    init::draw(
-        &mut training.parameters,
-        &training.network.parameters,
-        Distribution::Xavier,
-        1,
-    );
-    training.parameters.refresh();
+/// A block of steps, timed.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Block {
+    steps: u64,
+    ms_per_step: f64,
+    cpu_ms_per_step: f64,
+}
 
-    let (n, side) = (
-        i64::from(run.recipe.batch_size),
-        i64::from(run.recipe.input_size),
-    );
-    let kind = training.arithmetic().activations();
-    tch::no_grad(|| determinism::seed_step(1, 0));
-    let images = Tensor::randn([n, side, side, 3], (Kind::Float, Device::Cpu))
-        .to_kind(kind)
-        .permute([0, 3, 1, 2]);
-    let labels = Tensor::randint(i64::from(classes), [n], (Kind::Int64, Device::Cpu));
-    let mut begun = (Instant::now(), cpu_seconds());
-    for step in 0..WARM_UP + u64::from(args.steps) {
-        if step == WARM_UP {
-            begun = (Instant::now(), cpu_seconds());
+/// A network on random images.
+struct Bench {
+    run: RunFile,
+    training: Training,
+    images: Tensor,
+    labels: Tensor,
+    step: u64,
+}
+
+/// `trainer bench step`. With `--turns`, a block of steps for every line on standard input (their
+/// number), answered by a JSON line: so that two programs can take turns, which is the only way to
+/// compare them on a machine with other work.
+pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
+    let mut bench = Bench::new(args)?;
+    bench.block(WARM_UP)?;
+    let mut all = Block::default();
+    if args.turns {
+        print::json_line(&bench.benched(args, all))?;
+        for line in std::io::stdin().lines() {
+            let block = bench.block(line?.trim().parse()?)?;
+            print::json_line(&block)?;
+            all = all.and(block);
         }
-        let _ = training.step(&images, &labels, step, 1e-3).map_err(wrong)?;
+    } else {
+        all = bench.block(u64::from(args.steps))?;
     }
-    let (seconds, cpu_seconds) = (begun.0.elapsed().as_secs_f64(), cpu_seconds() - begun.1);
-    let benched = Benched {
-        model: run.recipe.model.clone(),
-        batch_size: run.recipe.batch_size,
-        input_size: run.recipe.input_size,
-        precision: format!("{:?}", run.recipe.precision).to_lowercase(),
-        replicas: run.recipe.replicas,
-        threads: args.threads,
-        steps: args.steps,
-        images_per_s: f64::from(run.recipe.batch_size) * f64::from(args.steps) / seconds,
-        ms_per_step: 1000.0 * seconds / f64::from(args.steps),
-        cpu_ms_per_step: 1000.0 * cpu_seconds / f64::from(args.steps),
-        peak_bytes: environment::peak_bytes(),
-        cpu: environment::cpu_model(),
-    };
+    let benched = bench.benched(args, all);
+    if args.turns {
+        return print::json_line(&benched);
+    }
     if args.json {
         return print::json(&benched);
     }
     print::line(format_args!(
-        "{} at {} px, batch {}, {}: {:.1} images/s, {:.2} ms a step ({:.2} ms CPU) on {} threads of {}",
+        "{} at {} px, batch {}, {}: {:.1} images/s, {:.2} ms a step ({:.2} ms CPU) on {}",
         benched.model,
         benched.input_size,
         benched.batch_size,
@@ -125,10 +89,145 @@ pub fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
         benched.images_per_s,
         benched.ms_per_step,
         benched.cpu_ms_per_step,
-        benched.threads,
-        benched.cpu
+        match args.device {
+            DeviceArg::Cpu => format!("{} threads of {}", benched.threads, benched.cpu),
+            DeviceArg::Cuda => "cuda:0".to_owned(),
+        },
     ))?;
     Ok(())
+}
+
+impl Block {
+    fn and(self, other: Block) -> Block {
+        let steps = self.steps + other.steps;
+        let mean =
+            |a: f64, b: f64| (a * self.steps as f64 + b * other.steps as f64) / steps.max(1) as f64;
+        Block {
+            steps,
+            ms_per_step: mean(self.ms_per_step, other.ms_per_step),
+            cpu_ms_per_step: mean(self.cpu_ms_per_step, other.cpu_ms_per_step),
+        }
+    }
+}
+
+impl Bench {
+    fn new(args: &BenchStepArgs) -> anyhow::Result<Bench> {
+        let recipe = match &args.recipe {
+            Some(file) => recipe_file::read(file)?.0,
+            None => {
+                let table = toml::Table::from_iter([
+                    ("batch_size".to_owned(), toml::Value::Integer(32)),
+                    ("replicas".to_owned(), toml::Value::Integer(1)),
+                ]);
+                rungs_spec::settle::complete(&table)?
+            }
+        };
+        if args.device == DeviceArg::Cuda && !tch::Cuda::is_available() {
+            anyhow::bail!(
+                "--device cuda: libtorch sees no GPU on this machine; `trainer devices` lists what it sees, and \
+                 docs/GPU.md says which libtorch a GPU needs"
+            );
+        }
+        let run = RunFile {
+            v: PROTOCOL_VERSION,
+            run: any_key(),
+            seed: 1,
+            numerics: NUMERICS_VERSION,
+            arithmetic: match args.device {
+                DeviceArg::Cpu => Arithmetic::Cpu,
+                DeviceArg::Cuda => Arithmetic::Cuda,
+            },
+            compute_threads: args.threads,
+            checkpoint_every_s: f64::INFINITY,
+            dataset: DatasetRef {
+                name: recipe.dataset.clone(),
+                identity: String::new(),
+                path: None,
+            },
+            inputs: BTreeMap::new(),
+            recipe,
+        };
+        determinism::set_up(args.threads);
+        let device = determinism::device(run.arithmetic);
+        let classes = dataset::find(&run.recipe.dataset).map_or(1000, |dataset| dataset.classes);
+        let settled = supported::settle(&run).map_err(wrong)?;
+        let model = Model::of_recipe(&run.recipe, classes)?;
+        let mut training = Training::new(&model, settled, 1, device);
+        init::draw(
+            &mut training.parameters,
+            &training.network.parameters,
+            Distribution::Xavier,
+            1,
+        );
+        training.parameters.refresh();
+        let (n, side) = (
+            i64::from(run.recipe.batch_size),
+            i64::from(run.recipe.input_size),
+        );
+        let kind = training.arithmetic().activations();
+        determinism::seed_step(1, 0);
+        let images = Tensor::randn([n, side, side, 3], (Kind::Float, device))
+            .to_kind(kind)
+            .permute([0, 3, 1, 2]);
+        let labels = Tensor::randint(i64::from(classes), [n], (Kind::Int64, device));
+        Ok(Bench {
+            run,
+            training,
+            images,
+            labels,
+            step: 0,
+        })
+    }
+
+    fn block(&mut self, steps: u64) -> anyhow::Result<Block> {
+        let begun = (Instant::now(), cpu_seconds());
+        for _ in 0..steps {
+            let _ = self
+                .training
+                .step(&self.images, &self.labels, self.step, 1e-3)
+                .map_err(wrong)?;
+            self.step += 1;
+        }
+        if self.training.device != Device::Cpu {
+            tch::Cuda::synchronize(0);
+        }
+        let per_step = |seconds: f64| 1000.0 * seconds / steps.max(1) as f64;
+        Ok(Block {
+            steps,
+            ms_per_step: per_step(begun.0.elapsed().as_secs_f64()),
+            cpu_ms_per_step: per_step(cpu_seconds() - begun.1),
+        })
+    }
+
+    fn benched(&self, args: &BenchStepArgs, block: Block) -> Benched {
+        let recipe = &self.run.recipe;
+        Benched {
+            model: recipe.model.clone(),
+            batch_size: recipe.batch_size,
+            input_size: recipe.input_size,
+            precision: format!("{:?}", recipe.precision).to_lowercase(),
+            replicas: recipe.replicas,
+            device: match args.device {
+                DeviceArg::Cpu => "cpu".to_owned(),
+                DeviceArg::Cuda => "cuda:0".to_owned(),
+            },
+            threads: args.threads,
+            parameters: self.training.parameters.master.numel() as i64,
+            steps: block.steps,
+            images_per_s: match block.ms_per_step {
+                0.0 => 0.0,
+                ms => 1000.0 * f64::from(recipe.batch_size) / ms,
+            },
+            ms_per_step: block.ms_per_step,
+            cpu_ms_per_step: block.cpu_ms_per_step,
+            peak_bytes: environment::peak_bytes(),
+            cpu: environment::cpu_model(),
+        }
+    }
+}
+
+fn wrong(failure: Failure) -> anyhow::Error {
+    anyhow::anyhow!(failure.message)
 }
 
 /// A run file needs a key; nothing here depends on which.

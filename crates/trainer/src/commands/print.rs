@@ -16,6 +16,11 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(format_args!("{}", serde_json::to_string_pretty(value)?))
 }
 
+/// A value as JSON on one line, for programs that read line by line.
+pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    line(format_args!("{}", serde_json::to_string(value)?))
+}
+
 /// Whether nobody reads any more.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.root_cause().downcast_ref::<std::io::Error>();
