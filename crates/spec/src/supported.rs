@@ -10,15 +10,6 @@ pub fn unsupported(recipe: &Recipe) -> Option<&'static str> {
         Task::Detect => return Some("task = \"detect\""),
         Task::Segment => return Some("task = \"segment\""),
     }
-    if recipe.mixup_lambdas.is_some() {
-        return Some("mixup_lambdas");
-    }
-    if recipe.mixup_alpha > 0.0 {
-        return Some("mixup_alpha above 0");
-    }
-    if recipe.distill.is_some() {
-        return Some("distill.teacher");
-    }
     match recipe.precision {
         Precision::Fp32 | Precision::Fp64 => return None,
         Precision::Fp16 => {}

@@ -55,6 +55,24 @@ impl Stream {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// An integer in 0..n without bias (Lemire 2019). `n` must not be 0.
+    fn below(&mut self, n: u64) -> u64 {
+        let reject_under = n.wrapping_neg() % n;
+        loop {
+            let product = u128::from(self.next_u64()) * u128::from(n);
+            if product as u64 >= reject_under {
+                return (product >> 64) as u64;
+            }
+        }
+    }
+
+    /// Fisher and Yates.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i as u64 + 1) as usize);
+        }
+    }
+
     /// Standard normal (Box and Muller).
     pub fn normal(&mut self) -> f64 {
         let u = 1.0 - self.uniform();

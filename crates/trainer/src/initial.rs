@@ -1,4 +1,4 @@
-//! Initial weights from elsewhere: a file, or a checkpoint of another run.
+//! Weights from elsewhere: a file, or a checkpoint of another run. Initial weights and teachers.
 
 use std::path::{Path, PathBuf};
 
@@ -19,16 +19,25 @@ pub struct InitialFile {
     pub dict: StateDict,
 }
 
-/// Reads what `inputs["init"]` names, else the recipe's own path.
-pub fn read(run: &RunFile, path: Option<&str>) -> Result<InitialFile, Failure> {
-    let path = match run.inputs.get("init") {
+/// Key of `RunFile.inputs` that names initial weights.
+pub const INIT: &str = "init";
+
+/// Reads what `inputs[key]` names, else the recipe's own path.
+pub fn read(run: &RunFile, key: &str, path: Option<&str>) -> Result<InitialFile, Failure> {
+    let path = match run.inputs.get(key) {
         Some(input) => match (&input.file, &input.run_dir) {
             (Some(file), _) => file.clone(),
             (None, Some(dir)) => checkpoint_of(&RunDir(dir.clone()), input.checkpoint.unwrap_or_default())?,
-            (None, None) => return Err(Failure::permanent("inputs.init names neither a file nor a run_dir")),
+            (None, None) => {
+                return Err(Failure::permanent(format!(
+                    "recipe.json: inputs[\"{key}\"] names neither a file nor a run_dir"
+                )));
+            }
         },
         None => PathBuf::from(path.ok_or_else(|| {
-            Failure::permanent("the recipe's init is an edge to another run, and recipe.json has no inputs.init for it")
+            Failure::permanent(format!(
+                "the recipe's {key} is weights from elsewhere, and recipe.json has no inputs[\"{key}\"] that says where"
+            ))
         })?),
     };
     let dict = weights::read(&path).map_err(|error| Failure::permanent(format!("{error:#}")))?;

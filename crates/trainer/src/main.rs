@@ -6,7 +6,8 @@
 //! | what happens from a run directory to an exit status? | [`run`], [`session`] |
 //! | which attempt is this, who may write? | [`attempts`], [`events`] |
 //! | what is in a checkpoint, which one counts? | [`checkpoint`] |
-//! | what is one training step? | [`training`], [`optimiser`] |
+//! | what is one training step? | [`training`], [`loss`], [`optimiser`] |
+//! | how are images mixed, what does a teacher say? | [`mixup`], [`teacher`] |
 //! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
 //! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
 //! | what of a recipe is supported? | [`supported`] |
@@ -28,7 +29,9 @@ mod events;
 mod failure;
 mod init;
 mod initial;
+mod loss;
 mod memory;
+mod mixup;
 mod network;
 mod norm;
 mod optimiser;
@@ -37,6 +40,7 @@ mod readback;
 mod run;
 mod session;
 mod supported;
+mod teacher;
 mod training;
 mod weights;
 

@@ -79,7 +79,8 @@ impl Session<'_> {
     fn train_epoch(&mut self, epoch: u64) -> Result<Option<Ended>, Failure> {
         let first = self.at.step - epoch * self.steps_per_epoch;
         let loader = Loader::train(self.train.clone(), &self.loader, epoch, first)?;
-        let kind = self.training.arithmetic().activations();
+        // Mixup comes before the rounding to half.
+        let kind = self.training.arithmetic().master();
         let started = Instant::now();
         let first_step = self.at.step;
         for batch in loader {

@@ -7,6 +7,7 @@ use tch::Kind;
 
 use crate::failure::Failure;
 use crate::init::Distribution;
+use crate::loss::{Distill, Loss};
 use crate::optimiser::Settings;
 use crate::parameters::Arithmetic;
 
@@ -17,8 +18,8 @@ pub struct Settled {
     pub arithmetic: Arithmetic,
     /// Multiplier of the loss; 1 outside half precision.
     pub loss_scale: f64,
-    /// epsilon.
-    pub label_smoothing: f64,
+    /// Terms of the loss.
+    pub loss: Loss,
     /// The update.
     pub optimiser: Settings,
     /// Where initial weights come from.
@@ -73,8 +74,9 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
         decay,
         zero_gamma,
         label_smoothing,
-        mixup_alpha,
-        mixup_lambdas,
+        // crate::mixup reads these.
+        mixup_alpha: _,
+        mixup_lambdas: _,
         distill,
         precision,
         loss_scale,
@@ -89,12 +91,6 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
         Task::Classify => {}
         Task::Detect => return refuse("task = \"detect\""),
         Task::Segment => return refuse("task = \"segment\""),
-    }
-    if *mixup_alpha > 0.0 || mixup_lambdas.is_some() {
-        return refuse("mixup");
-    }
-    if distill.is_some() {
-        return refuse("distillation");
     }
     if *epochs == 0 || *batch_size == 0 {
         return Err(Failure::permanent(
@@ -136,10 +132,18 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
         clip: *clip,
         skip_overflow: arithmetic.is_half(),
     };
+    let loss = Loss {
+        label_smoothing: *label_smoothing,
+        distill: distill.as_ref().map(|distill| Distill {
+            temperature: distill.temperature,
+            soft_weight: distill.soft_weight,
+            hard_weight: distill.hard_weight,
+        }),
+    };
     Ok(Settled {
         arithmetic,
         loss_scale,
-        label_smoothing: *label_smoothing,
+        loss,
         optimiser,
         init,
         zero_gamma: *zero_gamma,

@@ -1,15 +1,18 @@
 //! One training step: the function that every run goes through, whatever its dataset and precision.
 
 use rungs_spec::model::Model;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Tensor};
 
 use crate::determinism;
 use crate::failure::Failure;
+use crate::loss::Targets;
+use crate::mixup::Mixup;
 use crate::network::{Boundary, Network, Norms, Pass};
 use crate::norm::Replicas;
 use crate::optimiser::Optimiser;
 use crate::parameters::{Arithmetic, Parameters};
 use crate::supported::Settled;
+use crate::teacher::Teacher;
 
 /// A network in training: what a step changes, and what it needs.
 #[derive(Debug)]
@@ -25,13 +28,22 @@ pub struct Training {
     /// Where it computes.
     pub device: Device,
     settled: Settled,
+    mixup: Option<Mixup>,
+    teacher: Option<Teacher>,
     seed: u64,
 }
 
 impl Training {
     /// A network with all parameters zero and optimiser at rest: initial weights or a checkpoint
     /// come next.
-    pub fn new(model: &Model, settled: Settled, seed: u64, device: Device) -> Training {
+    pub fn new(
+        model: &Model,
+        settled: Settled,
+        mixup: Option<Mixup>,
+        teacher: Option<Teacher>,
+        seed: u64,
+        device: Device,
+    ) -> Training {
         let network = Network::new(model);
         let parameters = Parameters::new(&network, settled.arithmetic, device);
         let replicas = Replicas::new(
@@ -48,6 +60,8 @@ impl Training {
             optimiser,
             device,
             settled,
+            mixup,
+            teacher,
             seed,
         }
     }
@@ -62,8 +76,8 @@ impl Training {
         boundary(self.settled.arithmetic)
     }
 
-    /// One update at `lr` with images (N, 3, H, W) and labels (N). Returns the loss, the mean over
-    /// the whole batch, as a scalar that stays on the device.
+    /// One update at `lr` with images (N, 3, H, W) in master precision and labels (N), on the device.
+    /// Returns the loss, the mean over the whole batch, as a scalar that stays on the device.
     pub fn step(
         &mut self,
         images: &Tensor,
@@ -74,14 +88,15 @@ impl Training {
         if self.network.has_dropout() {
             determinism::seed_step(self.seed, step);
         }
+        let (images, targets) = self.batch(images, labels, step);
         let pass = Pass {
             parameters: self.parameters.leaves(),
             norms: Norms::Train(&self.replicas),
             boundary: self.boundary(),
             dropout: true,
         };
-        let logits = self.network.forward(images, pass);
-        let loss = cross_entropy(&logits, labels, self.settled.label_smoothing);
+        let logits = self.network.forward(&images, pass);
+        let loss = self.settled.loss.of(&logits, &targets);
         let scale = self.settled.loss_scale;
         let scaled = if scale == 1.0 {
             loss.shallow_clone()
@@ -93,6 +108,26 @@ impl Training {
         self.optimiser.step(&mut self.parameters, gradient, lr);
         Ok(loss.detach())
     }
+
+    /// What the network sees of a batch, and what it should say: images mixed and in the kind of
+    /// activations, labels, the teacher's logits.
+    fn batch(&self, images: &Tensor, labels: &Tensor, step: u64) -> (Tensor, Targets) {
+        let mut targets = Targets {
+            labels: labels.shallow_clone(),
+            mixed: None,
+            teacher: None,
+        };
+        let mut images = images.shallow_clone();
+        if let Some(mixup) = &self.mixup {
+            let mix = mixup.of_step(step);
+            let partner = Tensor::from_slice(&mix.partner).to_device(self.device);
+            images = mix.images(&images, &partner);
+            targets.mixed = Some((mix.lambda, labels.index_select(0, &partner)));
+        }
+        targets.teacher = self.teacher.as_ref().map(|teacher| teacher.logits(&images));
+        let kind = self.arithmetic().activations();
+        (images.to_kind(kind), targets)
+    }
 }
 
 /// What happens at layer boundaries in this arithmetic.
@@ -101,15 +136,4 @@ pub fn boundary(arithmetic: Arithmetic) -> Boundary {
         Arithmetic::EmulatedHalf => Boundary::RoundedToHalf,
         Arithmetic::Plain(_) | Arithmetic::Half => Boundary::Exact,
     }
-}
-
-/// Softmax cross entropy, mean over the batch, at least in FP32. Smoothed targets are
-/// 1 - eps + eps / K for the label and eps / K for the others (paper section 5.2).
-fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
-    let logits = if logits.kind() == Kind::Half {
-        logits.to_kind(Kind::Float)
-    } else {
-        logits.shallow_clone()
-    };
-    logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, smoothing)
 }

@@ -231,7 +231,6 @@ fn a_diverging_run_fails_for_good_and_names_the_step() {
 fn what_is_not_supported_is_refused_before_training() {
     let dir = tempfile::tempdir().expect("a directory");
     let changes = [
-        ("mixup_alpha", json!(0.2), "mixup"),
         ("precision", json!("bf16"), "bf16"),
         ("replicas", json!(3), "replicas = 3"),
         ("task", json!("segment"), "segment"),

@@ -123,13 +123,7 @@ fn an_unknown_dataset_is_refused_where_it_stands() {
 
 #[test]
 fn what_no_trainer_does_yet_is_refused_before_anything_is_queued() {
-    for set in [
-        "precision=bf16",
-        "precision=mixed",
-        "mixup_alpha=0.2",
-        "task=detect",
-        "mixup_lambdas=x.safetensors",
-    ] {
+    for set in ["precision=bf16", "precision=mixed", "task=detect"] {
         let options = Options {
             set: vec![set.into()],
             ..Options::default()

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rungs_spec::model::Model;
-use rungs_spec::protocol::{Arithmetic, DatasetRef, NUMERICS_VERSION, PROTOCOL_VERSION, RunFile};
+use rungs_spec::protocol::{
+    Arithmetic, DatasetRef, InputRef, NUMERICS_VERSION, PROTOCOL_VERSION, RunFile,
+};
+use rungs_spec::recipe::{Recipe, Source};
 use rungs_spec::{RunKey, dataset, runkey};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
@@ -13,6 +16,8 @@ use super::{print, recipe_file};
 use crate::cli::{BenchStepArgs, DeviceArg};
 use crate::failure::Failure;
 use crate::init::{self, Distribution};
+use crate::mixup::Mixup;
+use crate::teacher::{self, Teacher};
 use crate::training::Training;
 use crate::{determinism, environment, supported};
 
@@ -144,7 +149,7 @@ impl Bench {
                 identity: String::new(),
                 path: None,
             },
-            inputs: BTreeMap::new(),
+            inputs: teacher_input(&recipe)?,
             recipe,
         };
         determinism::set_up(args.threads);
@@ -152,7 +157,13 @@ impl Bench {
         let classes = dataset::find(&run.recipe.dataset).map_or(1000, |dataset| dataset.classes);
         let settled = supported::settle(&run).map_err(wrong)?;
         let model = Model::of_recipe(&run.recipe, classes)?;
-        let mut training = Training::new(&model, settled, 1, device);
+        anyhow::ensure!(
+            run.recipe.mixup_lambdas.is_none(),
+            "bench step draws its own lambdas: leave mixup_lambdas out and set mixup_alpha"
+        );
+        let mixup = Mixup::of_run(&run, u64::MAX).map_err(wrong)?;
+        let teacher = Teacher::of_run(&run, classes, settled.arithmetic, device).map_err(wrong)?;
+        let mut training = Training::new(&model, settled, mixup, teacher, 1, device);
         init::draw(
             &mut training.parameters,
             &training.network.parameters,
@@ -164,7 +175,7 @@ impl Bench {
             i64::from(run.recipe.batch_size),
             i64::from(run.recipe.input_size),
         );
-        let kind = training.arithmetic().activations();
+        let kind = training.arithmetic().master();
         determinism::seed_step(1, 0);
         let images = Tensor::randn([n, side, side, 3], (Kind::Float, device))
             .to_kind(kind)
@@ -228,6 +239,27 @@ impl Bench {
 
 fn wrong(failure: Failure) -> anyhow::Error {
     anyhow::anyhow!(failure.message)
+}
+
+/// The teacher's weights, which only a file can give here.
+fn teacher_input(recipe: &Recipe) -> anyhow::Result<BTreeMap<String, InputRef>> {
+    let Some(distill) = &recipe.distill else {
+        return Ok(BTreeMap::new());
+    };
+    let Source::File(file) = &distill.teacher else {
+        anyhow::bail!(
+            "{} is a run of an experiment, which bench step does not know: name a file, \
+             {{ weights = FILE, model = NAME }}",
+            teacher::INPUT
+        );
+    };
+    let input = InputRef {
+        model: file.model.clone(),
+        run_dir: None,
+        checkpoint: None,
+        file: Some(file.weights.clone().into()),
+    };
+    Ok(BTreeMap::from([(teacher::INPUT.to_owned(), input)]))
 }
 
 /// A run file needs a key; nothing here depends on which.

@@ -18,8 +18,10 @@ use crate::checkpoint::{self, Checkpoints, Position};
 use crate::environment::{self, Environment, SeenData};
 use crate::events::Events;
 use crate::failure::{Failure, io_failure};
+use crate::mixup::Mixup;
 use crate::readback::Readback;
 use crate::supported::{self, InitialWeights};
+use crate::teacher::Teacher;
 use crate::training::Training;
 use crate::{determinism, evaluate, init, initial, weights};
 
@@ -71,13 +73,18 @@ impl<'a> Session<'a> {
 
         let loaded = match &settled.init {
             InitialWeights::Drawn(_) => None,
-            InitialWeights::Loaded(path) => Some(initial::read(run, path.as_deref())?),
+            InitialWeights::Loaded(path) => {
+                Some(initial::read(run, initial::INIT, path.as_deref())?)
+            }
         };
         let classes = initial::classes(run, train.classes(), loaded.as_ref())?;
         let model = Model::of_recipe(&run.recipe, classes)?;
+        let schedule = LrSchedule::new(&run.recipe, steps_per_epoch);
+        let mixup = Mixup::of_run(run, schedule.steps())?;
+        let teacher = Teacher::of_run(run, classes, settled.arithmetic, device)?;
         let drawn = settled.init.clone();
         let zero_gamma = settled.zero_gamma;
-        let mut training = Training::new(&model, settled, run.seed, device);
+        let mut training = Training::new(&model, settled, mixup, teacher, run.seed, device);
         let Training {
             network,
             parameters,
@@ -135,7 +142,6 @@ impl<'a> Session<'a> {
         let environment = serde_json::to_value(&environment).map_err(as_json)?;
         let text = serde_json::to_vec_pretty(&environment).map_err(as_json)?;
         write_replacing(&run_dir.environment(), &text)?;
-        let schedule = LrSchedule::new(&run.recipe, steps_per_epoch);
         events.write(EventKind::Started {
             run: run.run.clone(),
             step: at.step,
