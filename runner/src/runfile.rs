@@ -62,6 +62,8 @@ pub fn build(
         numerics: NUMERICS_VERSION,
         arithmetic: run.arithmetic,
         compute_threads,
+        devices: Vec::new(),
+        timing: run.timing,
         checkpoint_every_s: CHECKPOINT_EVERY_S,
         dataset: DatasetRef {
             name: run.recipe.dataset.clone(),

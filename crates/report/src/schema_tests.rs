@@ -54,6 +54,8 @@ fn run_file() -> RunFile {
         numerics: NUMERICS_VERSION,
         arithmetic: Arithmetic::CpuEmulatedHalf,
         compute_threads: 2,
+        devices: Vec::new(),
+        timing: false,
         checkpoint_every_s: 30.0,
         dataset: DatasetRef {
             name: "synthetic".into(),

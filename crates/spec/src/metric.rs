@@ -126,3 +126,8 @@ pub const METRICS: &[Metric] = &[
 pub fn find(name: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|m| m.name == name)
 }
+
+/// Whether a metric comes from a timing run of its own instead of the training runs.
+pub fn is_timed(name: &str) -> bool {
+    name.starts_with("time/") || name.starts_with("speed/")
+}

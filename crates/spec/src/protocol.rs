@@ -58,6 +58,13 @@ pub struct RunFile {
     pub arithmetic: Arithmetic,
     /// CPU threads for libtorch, fixed when the run was first queued.
     pub compute_threads: u32,
+    /// Devices that the replicas are spread over, such as `["cuda:0", "cuda:1"]`; empty = the one
+    /// device of `arithmetic`. Changes speed only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// A timing run: a few epochs for the clock, alone on the machine. Its accuracy is never shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timing: bool,
     /// A checkpoint at least this often, seconds (and at every epoch).
     pub checkpoint_every_s: f64,
     /// Where the data is.

@@ -15,14 +15,48 @@ pub struct Refinement {
     pub section: &'static str,
     /// What it changes, one sentence.
     pub what: &'static str,
-    /// Parameters and their defaults, as TOML.
-    pub parameters: &'static [(&'static str, &'static str)],
+    /// What can be said about it in `add` and in profiles.
+    pub parameters: &'static [Parameter],
     /// Refinements that cannot stand in one stack with it.
     pub excludes: &'static [&'static str],
     /// Why it does not apply to this model; `None` where it does.
     pub inapplicable: fn(&ModelInfo) -> Option<&'static str>,
     /// Recipe keys it sets, given its parameters and the model's name so far.
     pub sets: fn(&Parameters<'_>) -> Vec<(&'static str, Value)>,
+}
+
+/// A parameter of a refinement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parameter {
+    /// Name in experiment files.
+    pub name: &'static str,
+    /// Its value when nobody sets it.
+    pub default: ParameterDefault,
+}
+
+/// Where a parameter's value comes from when nobody sets it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ParameterDefault {
+    /// This TOML value.
+    Is(&'static str),
+    /// The recipe key's own default, which may depend on `variant`.
+    OfRecipe,
+    /// Must be given; this is what it looks like.
+    Required(&'static str),
+}
+
+const fn p(name: &'static str, default: &'static str) -> Parameter {
+    Parameter {
+        name,
+        default: ParameterDefault::Is(default),
+    }
+}
+
+const fn of_recipe(name: &'static str) -> Parameter {
+    Parameter {
+        name,
+        default: ParameterDefault::OfRecipe,
+    }
 }
 
 /// What a refinement sees when it is applied.
@@ -34,12 +68,28 @@ pub struct Parameters<'a> {
 }
 
 impl Parameters<'_> {
-    fn get(&self, name: &str) -> Value {
-        self.values
-            .get(name)
-            .cloned()
-            .unwrap_or(Value::Boolean(false))
+    /// `(key, value of the parameter)` for each parameter that has a value.
+    fn keys(&self, pairs: &[(&'static str, &str)]) -> Vec<(&'static str, Value)> {
+        let value =
+            |(key, name): &(&'static str, &str)| Some((*key, self.values.get(*name)?.clone()));
+        pairs.iter().filter_map(value).collect()
     }
+
+    /// The model's name with another ending: `("resnet50", "", "b")` gives `resnet50b`.
+    fn renamed(&self, ending: &str, new: &str) -> Vec<(&'static str, Value)> {
+        let stem = self
+            .model
+            .name
+            .strip_suffix(ending)
+            .unwrap_or(self.model.name);
+        vec![("model", Value::String(format!("{stem}{new}")))]
+    }
+}
+
+/// The letter of a ResNet: `Some("")` for v1, `Some("b")`, ...; `None` for other models.
+fn tweak(model: &ModelInfo) -> Option<&'static str> {
+    let stem = model.name.strip_prefix("resnet")?;
+    Some(stem.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 fn always(_: &ModelInfo) -> Option<&'static str> {
@@ -67,10 +117,10 @@ pub const REFINEMENTS: &[Refinement] = &[
         title: "Learning-rate warmup",
         section: "3.1",
         what: "raises the learning rate linearly from 0 to its peak over the first epochs, per batch",
-        parameters: &[("epochs", "5.0")],
+        parameters: &[p("epochs", "5.0")],
         excludes: &[],
         inapplicable: always,
-        sets: |p| vec![("warmup_epochs", p.get("epochs"))],
+        sets: |p| p.keys(&[("warmup_epochs", "epochs")]),
     },
     Refinement {
         id: "zero-gamma",
@@ -100,15 +150,113 @@ pub const REFINEMENTS: &[Refinement] = &[
         title: "FP16 training",
         section: "3.2",
         what: "parameters, activations and gradients in half precision, FP32 master weights, the loss multiplied by a scale",
-        parameters: &[("loss_scale", "1024.0")],
+        parameters: &[p("loss_scale", "1024.0")],
         excludes: &[],
         inapplicable: always,
         sets: |p| {
-            vec![
-                ("precision", word("fp16")),
-                ("loss_scale", p.get("loss_scale")),
-            ]
+            let mut keys = vec![("precision", word("fp16"))];
+            keys.extend(p.keys(&[("loss_scale", "loss_scale")]));
+            keys
         },
+    },
+    Refinement {
+        id: "resnet-b",
+        title: "ResNet-B",
+        section: "4.1",
+        what: "moves the stride of a down-sampling block from its first 1x1 convolution to the 3x3, so that no input is skipped",
+        parameters: &[],
+        excludes: &[],
+        inapplicable: |model| {
+            (tweak(model) != Some(""))
+                .then_some("it changes a ResNet v1 (resnet50, resnet101, resnet152)")
+        },
+        sets: |p| p.renamed("", "b"),
+    },
+    Refinement {
+        id: "resnet-c",
+        title: "ResNet-C",
+        section: "4.1",
+        what: "three 3x3 convolutions instead of the 7x7 one in the stem",
+        parameters: &[],
+        excludes: &[],
+        inapplicable: |model| {
+            (tweak(model) != Some("b"))
+                .then_some("it changes a ResNet-B: put resnet-b below it, or start from resnet50b")
+        },
+        sets: |p| p.renamed("b", "c"),
+    },
+    Refinement {
+        id: "resnet-d",
+        title: "ResNet-D",
+        section: "4.1",
+        what: "average pooling before a 1x1 convolution of stride 1 in the shortcut, so that no input is skipped there",
+        parameters: &[],
+        excludes: &[],
+        inapplicable: |model| {
+            (tweak(model) != Some("c"))
+                .then_some("it changes a ResNet-C: put resnet-c below it, or start from resnet50c")
+        },
+        sets: |p| p.renamed("c", "d"),
+    },
+    Refinement {
+        id: "cosine",
+        title: "Cosine learning-rate decay",
+        section: "5.1",
+        what: "lowers the learning rate after the warmup by half a cosine, lr (1 + cos(pi t / T)) / 2, instead of in steps",
+        parameters: &[],
+        excludes: &[],
+        inapplicable: always,
+        sets: |_| {
+            let cosine = toml::Table::from_iter([("kind".to_owned(), word("cosine"))]);
+            vec![("schedule", Value::Table(cosine))]
+        },
+    },
+    Refinement {
+        id: "label-smoothing",
+        title: "Label smoothing",
+        section: "5.2",
+        what: "targets of 1 - epsilon + epsilon / K for the label and epsilon / K for the other classes",
+        parameters: &[p("epsilon", "0.1")],
+        excludes: &[],
+        inapplicable: always,
+        sets: |p| p.keys(&[("label_smoothing", "epsilon")]),
+    },
+    Refinement {
+        id: "distillation",
+        title: "Knowledge distillation",
+        section: "5.3",
+        what: "adds T^2 times the cross entropy to a teacher's softened predictions for the same augmented batch",
+        parameters: &[
+            Parameter {
+                name: "teacher",
+                default: ParameterDefault::Required(
+                    "{ experiment = \"teachers\", row = \"label-smoothing\", column = \"resnet152d\" } or { weights = FILE, model = NAME }",
+                ),
+            },
+            p("temperature", "20.0"),
+            of_recipe("soft_weight"),
+            of_recipe("hard_weight"),
+        ],
+        excludes: &[],
+        inapplicable: always,
+        sets: |p| {
+            p.keys(&[
+                ("distill.teacher", "teacher"),
+                ("distill.temperature", "temperature"),
+                ("distill.soft_weight", "soft_weight"),
+                ("distill.hard_weight", "hard_weight"),
+            ])
+        },
+    },
+    Refinement {
+        id: "mixup",
+        title: "Mixup",
+        section: "5.4",
+        what: "trains on lambda x_i + (1 - lambda) x_j and their labels mixed alike, lambda of each batch from Beta(alpha, alpha), for more epochs",
+        parameters: &[p("alpha", "0.2"), p("epochs", "200")],
+        excludes: &[],
+        inapplicable: always,
+        sets: |p| p.keys(&[("mixup_alpha", "alpha"), ("epochs", "epochs")]),
     },
 ];
 
@@ -118,20 +266,38 @@ pub fn find(id: &str) -> Option<&'static Refinement> {
 }
 
 impl Refinement {
-    /// Default parameters.
+    /// Parameters that have a default of their own.
     pub fn defaults(&self) -> toml::Table {
         let text: String = self
             .parameters
             .iter()
-            .map(|(name, value)| format!("{name} = {value}\n"))
+            .filter_map(|parameter| match parameter.default {
+                ParameterDefault::Is(value) => Some(format!("{} = {value}\n", parameter.name)),
+                ParameterDefault::OfRecipe | ParameterDefault::Required(_) => None,
+            })
             .collect();
         text.parse().unwrap_or_default()
     }
 
+    /// What is missing among settled parameters, and what it looks like.
+    pub fn missing(&self, values: &toml::Table) -> Option<String> {
+        self.parameters.iter().find_map(|parameter| match parameter.default {
+            ParameterDefault::Required(form) if !values.contains_key(parameter.name) => Some(format!(
+                "refinement \"{0}\" needs its {1}: add = [{{ id = \"{0}\", {1} = {form} }}]",
+                self.id, parameter.name
+            )),
+            _ => None,
+        })
+    }
+
+    /// Whether one of its keys is `model`.
+    pub fn sets_model(&self) -> bool {
+        self.sets_key("model")
+    }
+
     /// What is wrong with a parameter, by name and value.
     pub fn check_parameter(&self, name: &str, value: &Value) -> Result<(), String> {
-        let known = self.defaults();
-        if !known.contains_key(name) {
+        if !self.parameters.iter().any(|p| p.name == name) {
             return Err(if self.parameters.is_empty() {
                 format!(
                     "refinement \"{}\" has no parameters, so not \"{name}\"",
@@ -141,12 +307,12 @@ impl Refinement {
                 format!(
                     "refinement \"{}\" has no parameter \"{name}\"; {}",
                     self.id,
-                    crate::error::nearest(name, self.parameters.iter().map(|(n, _)| *n))
+                    crate::error::nearest(name, self.parameters.iter().map(|p| p.name))
                 )
             });
         }
         // The keys that it sets hold the ranges: apply it with this one parameter changed.
-        let mut values = known;
+        let mut values = self.defaults();
         values.insert(name.to_owned(), value.clone());
         let model = &crate::model::MODELS[0];
         for (path, value) in (self.sets)(&Parameters {
@@ -164,14 +330,19 @@ impl Refinement {
 
     /// Whether one of its keys is `epochs` (a profile that sets epochs must then set it too).
     pub fn sets_epochs(&self) -> bool {
+        self.sets_key("epochs")
+    }
+
+    fn sets_key(&self, key: &str) -> bool {
         let values = self.defaults();
         let model = &crate::model::MODELS[0];
-        (self.sets)(&Parameters {
+        let parameters = Parameters {
             values: &values,
             model,
-        })
-        .iter()
-        .any(|(path, _)| *path == "epochs")
+        };
+        (self.sets)(&parameters)
+            .iter()
+            .any(|(path, _)| *path == key)
     }
 }
 
@@ -182,9 +353,10 @@ mod tests {
     #[test]
     fn every_default_parameter_is_valid_and_every_key_exists() {
         for refinement in REFINEMENTS {
+            let own = |p: &&Parameter| matches!(p.default, ParameterDefault::Is(_));
             assert_eq!(
                 refinement.defaults().len(),
-                refinement.parameters.len(),
+                refinement.parameters.iter().filter(own).count(),
                 "{}",
                 refinement.id
             );
@@ -202,6 +374,43 @@ mod tests {
                 key.check(&value).expect("a valid value");
             }
         }
+    }
+
+    #[test]
+    fn the_tweaks_turn_one_resnet_into_the_next() {
+        for (id, from, to) in [
+            ("resnet-b", "resnet50", "resnet50b"),
+            ("resnet-c", "resnet101b", "resnet101c"),
+            ("resnet-d", "resnet152c", "resnet152d"),
+        ] {
+            let refinement = find(id).expect("in the catalogue");
+            let model = crate::model::find(from).expect("a model");
+            assert_eq!((refinement.inapplicable)(model), None);
+            let values = toml::Table::new();
+            let keys = (refinement.sets)(&Parameters {
+                values: &values,
+                model,
+            });
+            assert_eq!(keys, [("model", word(to))]);
+            for other in ["mobilenet", "inception-v3", to] {
+                let other = crate::model::find(other).expect("a model");
+                assert!(
+                    (refinement.inapplicable)(other).is_some(),
+                    "{id} on {}",
+                    other.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn distillation_needs_a_teacher() {
+        let distillation = find("distillation").expect("in the catalogue");
+        let missing = distillation
+            .missing(&distillation.defaults())
+            .expect("a message");
+        assert!(missing.contains("teacher"), "{missing}");
+        assert!(find("mixup").expect("in the catalogue").sets_epochs());
     }
 
     #[test]

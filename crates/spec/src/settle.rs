@@ -9,8 +9,9 @@ use toml::{Table, Value};
 use crate::error::SpecError;
 use crate::experiment::{Added, Column, Experiment, Profile, Row};
 use crate::keys::{self, KEYS, TABLES};
+use crate::model::ModelInfo;
 use crate::recipe::Recipe;
-use crate::refinement::{self, Parameters};
+use crate::refinement::{self, Parameters, Refinement};
 use crate::{model, recipe};
 
 /// One settled key: its value and what set it, most recent last.
@@ -140,8 +141,13 @@ pub fn cell(
             .map_err(place)?;
     }
     let mut skipped: Vec<&str> = Vec::new();
-    let mut stack: Vec<&'static str> = Vec::new();
-    for added in &column.add {
+    let mut stack: Vec<&'static Refinement> = Vec::new();
+    // What stands under all rows of a column is left out by any row of the path.
+    let left_out = |id: &str| {
+        let skips = path.iter().filter_map(|step| step.skip.get(&column.id));
+        skips.flatten().any(|skip| skip == id)
+    };
+    for added in column.add.iter().filter(|a| !left_out(&a.id)) {
         apply(
             &mut draft,
             added,
@@ -199,14 +205,42 @@ pub fn cell(
                 .map_err(|e| SpecError::new(e).in_file("--set"))?;
         }
     }
+    applicable(&draft, &stack).map_err(place)?;
     finish(draft).map_err(place)
+}
+
+/// Refinements are checked against the model that is trained in the end, wherever it was set.
+fn applicable(draft: &Draft, stack: &[&'static Refinement]) -> Result<(), String> {
+    let model = model::find(draft.str("model").unwrap_or("resnet50")).map_err(|e| e.message)?;
+    let last = draft.0.get("model").and_then(|layers| layers.last());
+    for refinement in stack {
+        if !refinement.sets_model() {
+            refuse_inapplicable(refinement, model)?;
+        } else if let Some(layer) = last.filter(|layer| layer.refinement.is_none()) {
+            return Err(format!(
+                "refinement \"{}\" sets the model, and {} sets it again to {}; name the model in [base] or in the column instead",
+                refinement.id, layer.from, model.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_inapplicable(refinement: &Refinement, model: &ModelInfo) -> Result<(), String> {
+    match (refinement.inapplicable)(model) {
+        None => Ok(()),
+        Some(reason) => Err(format!(
+            "refinement \"{0}\" does not apply to {1}: {reason}. Leave it out there with row.skip = {{ COLUMN = [\"{0}\"] }}",
+            refinement.id, model.name
+        )),
+    }
 }
 
 fn apply(
     draft: &mut Draft,
     added: &Added,
     profile: &Profile,
-    stack: &mut Vec<&'static str>,
+    stack: &mut Vec<&'static Refinement>,
     place: &str,
 ) -> Result<(), String> {
     let refinement = refinement::find(&added.id).ok_or_else(|| {
@@ -218,16 +252,14 @@ fn apply(
     })?;
     let name = draft.str("model").unwrap_or("resnet50");
     let model = model::find(name).map_err(|e| e.message)?;
-    if let Some(reason) = (refinement.inapplicable)(model) {
-        return Err(format!(
-            "refinement \"{}\" does not apply to {}: {reason}. Leave it out there with row.skip = {{ COLUMN = [\"{}\"] }}",
-            added.id, model.name, added.id
-        ));
+    // Its keys depend on the model below it.
+    if refinement.sets_model() {
+        refuse_inapplicable(refinement, model)?;
     }
-    if let Some(other) = stack.iter().find(|s| refinement.excludes.contains(*s)) {
+    if let Some(other) = stack.iter().find(|s| refinement.excludes.contains(&s.id)) {
         return Err(format!(
-            "refinement \"{}\" cannot stand on \"{other}\"",
-            added.id
+            "refinement \"{}\" cannot stand on \"{}\"",
+            added.id, other.id
         ));
     }
     let mut values = refinement.defaults();
@@ -239,6 +271,9 @@ fn apply(
             .cloned()
             .unwrap_or_default(),
     );
+    if let Some(missing) = refinement.missing(&values) {
+        return Err(missing);
+    }
     let from = format!("refinement {} ({place})", added.id);
     for (path, value) in (refinement.sets)(&Parameters {
         values: &values,
@@ -246,7 +281,7 @@ fn apply(
     }) {
         draft.set(path, &value, &from, Some(refinement.id))?;
     }
-    stack.push(refinement.id);
+    stack.push(refinement);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use rungs_report::format::{count, grouped};
 use rungs_spec::plan::{Options, World as _};
+use rungs_spec::refinement::ParameterDefault;
 use rungs_spec::result::RunState;
 use rungs_spec::{dataset, metric, model, recipe::Variant, refinement};
 use rungs_store::Store;
@@ -135,7 +136,11 @@ fn refinements() -> Vec<Row> {
             let parameters: Vec<String> = r
                 .parameters
                 .iter()
-                .map(|(name, value)| format!("{name} = {value}"))
+                .map(|p| match p.default {
+                    ParameterDefault::Is(value) => format!("{} = {value}", p.name),
+                    ParameterDefault::OfRecipe => p.name.to_owned(),
+                    ParameterDefault::Required(_) => format!("{} = needed", p.name),
+                })
                 .collect();
             let with = if parameters.is_empty() {
                 String::new()
@@ -150,7 +155,8 @@ fn refinements() -> Vec<Row> {
                 ],
                 json: json!({
                     "id": r.id, "title": r.title, "section": r.section, "what": r.what,
-                    "parameters": r.defaults(), "excludes": r.excludes,
+                    "parameters": r.defaults(),
+                    "parameter_names": r.parameters.iter().map(|p| p.name).collect::<Vec<_>>(), "excludes": r.excludes,
                 }),
             }
         })

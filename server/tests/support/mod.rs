@@ -115,6 +115,8 @@ fn write_run(home: &Home, plan: &Plan, run: &PlannedRun, (row, column): (&str, &
         numerics: 1,
         arithmetic: run.arithmetic,
         compute_threads: 1,
+        devices: Vec::new(),
+        timing: false,
         checkpoint_every_s: 30.0,
         dataset: DatasetRef {
             name: run.recipe.dataset.clone(),

@@ -39,6 +39,43 @@ pub struct Experiment {
     pub rows: Vec<Row>,
     /// Declared substitutions.
     pub profiles: BTreeMap<String, Profile>,
+    /// What a figure shows; `None` for a table. A figure's series are its rows, in one column
+    /// [`SERIES`], so that all that plans, counts and prints cells works on figures too.
+    pub figure: Option<Figure>,
+}
+
+/// Id of the only column of a figure.
+pub const SERIES: &str = "series";
+
+/// Curves of runs that tables train, or block diagrams of models.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Figure {
+    /// Charts, each over all series.
+    pub panels: Vec<Panel>,
+    /// Curves; the i-th stands behind the i-th row.
+    pub series: Vec<Series>,
+    /// Models drawn as block diagrams.
+    pub models: Vec<String>,
+}
+
+/// One chart of a figure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Panel {
+    /// `epoch`, `step` or `time`.
+    pub x: String,
+    /// Metric.
+    pub y: String,
+}
+
+/// A curve: a cell of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Experiment (file stem).
+    pub experiment: String,
+    /// Row id there.
+    pub row: String,
+    /// Column id there.
+    pub column: String,
 }
 
 /// Where the paper's numbers are printed.
@@ -129,6 +166,11 @@ impl Experiment {
     /// The column of that id.
     pub fn column(&self, id: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.id == id)
+    }
+    /// The curve behind a row of a figure.
+    pub fn series(&self, row: &str) -> Option<&Series> {
+        let at = self.rows.iter().position(|r| r.id == row)?;
+        self.figure.as_ref()?.series.get(at)
     }
     /// Rows from the root up to and including `id`.
     pub fn path(&self, id: &str) -> Vec<&Row> {

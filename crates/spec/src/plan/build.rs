@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Cell, Options, Plan, PlannedRun, World};
+use super::{Cell, Options, Plan, PlannedRun, TIMING_EPOCHS, World};
 use crate::error::{SpecError, nearest};
-use crate::experiment::Experiment;
+use crate::experiment::{Column, Experiment, Row};
 use crate::protocol::{Arithmetic, NUMERICS_VERSION};
 use crate::recipe::{Edge, Init, Precision, Recipe, SeedRef, Source};
 use crate::runkey::{RunKey, of_json};
 use crate::settle::{self, Settlement};
-use crate::supported;
+use crate::{dataset, metric, supported};
 
 /// Plans an experiment: settles every cell, names every run, follows every edge.
 pub fn build(
@@ -39,6 +39,7 @@ pub fn build(
         runs: Vec::new(),
         following: Vec::new(),
     };
+    let timed = experiment.metrics.iter().any(|m| metric::is_timed(m));
     let mut cells = Vec::new();
     for row in experiment
         .rows
@@ -50,20 +51,27 @@ pub fn build(
             .iter()
             .filter(|c| !c.reference_only && columns.contains(&c.id.as_str()))
         {
-            let settled = settle::cell(&experiment, profile.as_deref(), row, column, &options.set)?;
+            let (settled, profile) =
+                builder.settle(&experiment, row, column, profile.as_deref(), &options.set)?;
+            let profile = profile.as_deref();
             let mut runs = Vec::new();
             for seed in 1..=seeds {
-                let run = builder.run(&settled.recipe, seed, profile.as_deref());
+                let run = builder.run(&settled.recipe, seed, profile);
                 runs.push(run.map_err(|e| placed(e, &experiment, &settled))?);
             }
             let emulated =
                 arithmetic(settled.recipe.precision, world.device()) == Arithmetic::CpuEmulatedHalf;
+            let timing = (timed && !emulated)
+                .then(|| builder.timing_run(&settled.recipe, profile))
+                .transpose()
+                .map_err(|e| placed(e, &experiment, &settled))?;
             cells.push(Cell {
                 row: row.id.clone(),
                 column: column.id.clone(),
                 recipe: settled.recipe,
                 emulated,
                 runs,
+                timing,
             });
         }
     }
@@ -205,12 +213,57 @@ struct Builder<'w> {
 }
 
 impl Builder<'_> {
+    /// The recipe of a cell, and the profile that its edges carry along. A figure's series is a cell
+    /// of another experiment, in the profile that is asked of the figure.
+    fn settle(
+        &self,
+        experiment: &Experiment,
+        row: &Row,
+        column: &Column,
+        profile: Option<&str>,
+        set: &[String],
+    ) -> Result<(Settlement, Option<String>), SpecError> {
+        let Some(series) = experiment.series(&row.id) else {
+            let settled = settle::cell(experiment, profile, row, column, set)?;
+            return Ok((settled, profile.map(str::to_owned)));
+        };
+        let of = self.world.experiment(&series.experiment)?;
+        let profile = profile_in_force(&of, profile)?;
+        let options = Options {
+            profile: profile.clone(),
+            set: set.to_vec(),
+            ..Options::default()
+        };
+        Ok((
+            explain(&of, &options, &series.row, &series.column)?,
+            profile,
+        ))
+    }
+
+    /// Plans the timing run of a recipe: what is learned does not matter, so one seed stands for all.
+    fn timing_run(&mut self, recipe: &Recipe, profile: Option<&str>) -> Result<RunKey, SpecError> {
+        let mut recipe = recipe.clone();
+        recipe.epochs = TIMING_EPOCHS;
+        recipe.warmup_epochs = recipe.warmup_epochs.min(f64::from(TIMING_EPOCHS));
+        self.plan(&recipe, 1, profile, true)
+    }
+
     /// Plans a run and everything it depends on; equal runs are planned once.
     fn run(
         &mut self,
         recipe: &Recipe,
         seed: u64,
         profile: Option<&str>,
+    ) -> Result<RunKey, SpecError> {
+        self.plan(recipe, seed, profile, false)
+    }
+
+    fn plan(
+        &mut self,
+        recipe: &Recipe,
+        seed: u64,
+        profile: Option<&str>,
+        timing: bool,
     ) -> Result<RunKey, SpecError> {
         if let Some(what) = supported::unsupported(recipe) {
             return Err(SpecError::new(format!(
@@ -225,29 +278,33 @@ impl Builder<'_> {
         if let Some(distill) = &recipe.distill
             && let Source::Edge(edge) = &distill.teacher
         {
-            depends_on.insert(
-                "distill.teacher".to_owned(),
-                self.edge(edge, seed, profile)?,
-            );
+            let teacher = self.edge(edge, seed, profile)?;
+            self.same_classes(recipe, edge, &teacher)?;
+            depends_on.insert("distill.teacher".to_owned(), teacher);
         }
         let arithmetic = arithmetic(recipe.precision, self.world.device());
         let dataset_identity = match recipe.tensors_file() {
             Some(file) => format!("blake3:{}", self.world.file_digest(file)?),
             None => self.world.dataset_identity(&recipe.dataset)?,
         };
-        let key = of_json(&json!({
+        let mut identity = json!({
             "recipe": self.normalised(recipe)?,
             "dataset": dataset_identity,
             "seed": seed,
             "arithmetic": arithmetic,
             "numerics": NUMERICS_VERSION,
             "depends_on": depends_on,
-        }));
+        });
+        if timing {
+            identity["timing"] = json!(true);
+        }
+        let key = of_json(&identity);
         if !self.runs.iter().any(|r| r.key == key) {
             let recipe = recipe.clone();
             self.runs.push(PlannedRun {
                 key: key.clone(),
                 seed,
+                timing,
                 recipe,
                 arithmetic,
                 dataset_identity,
@@ -294,6 +351,31 @@ impl Builder<'_> {
         let key = self.run(&settled.recipe, seed, profile.as_deref());
         self.following.pop();
         key
+    }
+
+    /// A teacher speaks about the student's classes, or about nothing. (Datasets that the catalogue
+    /// does not know are compared by the trainer.)
+    fn same_classes(
+        &self,
+        student: &Recipe,
+        edge: &Edge,
+        teacher: &RunKey,
+    ) -> Result<(), SpecError> {
+        let Some(teacher) = self.runs.iter().find(|run| run.key == *teacher) else {
+            return Ok(());
+        };
+        let classes = |name: &str| dataset::find(name).map(|d| d.classes);
+        let (ours, theirs) = (classes(&student.dataset), classes(&teacher.recipe.dataset));
+        if let (Some(ours), Some(theirs)) = (ours, theirs)
+            && ours != theirs
+        {
+            return Err(SpecError::new(format!(
+                "distill.teacher: {}: {}/{} is trained on {} with {theirs} classes, its student on {} with {ours}; \
+                 choose a teacher of the same classes",
+                edge.experiment, edge.row, edge.column, teacher.recipe.dataset, student.dataset
+            )));
+        }
+        Ok(())
     }
 
     /// What enters the key: `lr` becomes the effective peak rate and `lr_scaling` goes; files enter

@@ -15,6 +15,10 @@ use crate::protocol::Arithmetic;
 use crate::recipe::Recipe;
 use crate::runkey::RunKey;
 
+/// Epochs of a timing run: its time is the median of whole epochs, which the first one, with its
+/// warm-up of kernels and caches, then does not decide.
+pub const TIMING_EPOCHS: u32 = 3;
+
 /// What a plan asks of the world: the only things outside the file that identity depends on.
 pub trait World {
     /// Device kind that runs will be executed on: [`Arithmetic::Cpu`] or [`Arithmetic::Cuda`].
@@ -71,6 +75,9 @@ pub struct Cell {
     pub emulated: bool,
     /// Its runs, by seed from 1.
     pub runs: Vec<RunKey>,
+    /// The run behind its `time/*` and `speed/*`; `None` where the experiment shows neither, or
+    /// where the arithmetic is emulated, whose speed says nothing.
+    pub timing: Option<RunKey>,
 }
 
 /// One run of a plan.
@@ -80,6 +87,8 @@ pub struct PlannedRun {
     pub key: RunKey,
     /// Seed.
     pub seed: u64,
+    /// A timing run: [`TIMING_EPOCHS`] epochs, alone on the machine.
+    pub timing: bool,
     /// Recipe.
     pub recipe: Recipe,
     /// Arithmetic.

@@ -143,6 +143,8 @@ impl Bench {
                 DeviceArg::Cuda => Arithmetic::Cuda,
             },
             compute_threads: args.threads,
+            devices: Vec::new(),
+            timing: false,
             checkpoint_every_s: f64::INFINITY,
             dataset: DatasetRef {
                 name: recipe.dataset.clone(),

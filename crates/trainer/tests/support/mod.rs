@@ -41,6 +41,8 @@ pub fn run_file(recipe: serde_json::Value) -> RunFile {
         numerics: NUMERICS_VERSION,
         arithmetic: Arithmetic::Cpu,
         compute_threads: 1,
+        devices: Vec::new(),
+        timing: false,
         checkpoint_every_s: 30.0,
         dataset: DatasetRef {
             name: recipe.dataset.clone(),

@@ -1,6 +1,7 @@
 //! Text to [`Experiment`]: every refusal names file, line, column, what is wrong and the nearest
 //! valid name. Nothing starts from a file that was refused.
 
+mod figure;
 mod profiles;
 mod reader;
 mod rows;
@@ -45,6 +46,7 @@ impl<'i> Reader<'i> {
             Some(v) => self.metrics(v)?,
             None => vec!["val/top1".to_owned(), "val/top5".to_owned()],
         };
+        let figure = k.take("figure");
         let seeds = k.take("seeds").map_or(Ok(1), |v| self.whole(v, "seeds"))?;
         let tolerance = match k.take("tolerance") {
             Some(v) => keys::number(&self.value(v)?)
@@ -61,6 +63,27 @@ impl<'i> Reader<'i> {
         let default_profile = default_entry
             .map(|v| self.string(v, "default_profile"))
             .transpose()?;
+        if let Some(entry) = figure {
+            self.done(k)?;
+            let (figure, columns, rows) = self.figure(entry)?;
+            return Ok(Experiment {
+                name: self.name.to_owned(),
+                file: self.file.to_owned(),
+                hash: blake3::hash(self.text.as_bytes()).to_hex().to_string(),
+                text: self.text.to_owned(),
+                title,
+                paper,
+                metrics,
+                seeds,
+                default_profile,
+                tolerance,
+                base: toml::Table::new(),
+                columns,
+                rows,
+                profiles: BTreeMap::new(),
+                figure: Some(figure),
+            });
+        }
         let base = match k.take("base") {
             Some(v) => self.recipe_keys(v, "[base]", &[])?,
             None => {
@@ -101,6 +124,7 @@ impl<'i> Reader<'i> {
             columns,
             rows,
             profiles,
+            figure: None,
         };
         self.settles(&experiment)?;
         Ok(experiment)
