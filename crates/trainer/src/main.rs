@@ -11,7 +11,7 @@
 //! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
 //! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
 //! | what of a recipe is supported? | [`supported`] |
-//! | why is memory not given back? | [`memory`] |
+//! | which allocator, and why is memory not given back? | [`memory`] |
 //! | where do random numbers come from? | [`determinism`] |
 //!
 //! Architecture invariants: knows neither SQL nor the store; only appends to files in its run
@@ -47,6 +47,5 @@ mod weights;
 use clap::Parser;
 
 fn main() {
-    memory::keep_freed();
     std::process::exit(commands::execute(cli::Cli::parse().command));
 }

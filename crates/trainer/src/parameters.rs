@@ -9,6 +9,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::network::{Network, ParameterSpec, Role};
 
+/// Elements that small gradients are gathered up to.
+const PIECE: i64 = 1 << 16;
+
 /// Arithmetic of forward and backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arithmetic {
@@ -138,14 +141,10 @@ impl Parameters {
     /// Gradients of the leaves as one flat tensor in master precision, divided by the loss scale.
     /// Under half precision the gradients of halved parameters are half values before.
     pub fn flatten(&self, gradients: &[Tensor], scale: f64) -> Tensor {
-        let flat = |i: &usize| {
-            let gradient = &gradients[*i];
-            match gradient.dim() {
-                4 => gradient.permute([0, 2, 3, 1]).reshape([-1]),
-                _ => gradient.reshape([-1]),
-            }
+        let all = |part: &[usize]| {
+            let parts: Vec<Tensor> = part.iter().map(|i| flat(&gradients[*i])).collect();
+            Tensor::cat(&parts, 0)
         };
-        let all = |part: &[usize]| Tensor::cat(&part.iter().map(flat).collect::<Vec<_>>(), 0);
         match self.arithmetic {
             Arithmetic::Plain(_) => all(&self.order),
             Arithmetic::EmulatedHalf => {
@@ -166,9 +165,54 @@ impl Parameters {
         }
     }
 
+    /// The same in pieces that follow each other from the first element on: what the optimiser reads.
+    /// On a CPU in plain arithmetic a large gradient is a piece of its own, as it lies there, and
+    /// only small ones are gathered: a flat copy of all of them would be one more write and read of
+    /// memory as large as the network, and adds to the peak. Elsewhere one piece.
+    pub fn pieces(&self, gradients: &[Tensor], scale: f64) -> Vec<Tensor> {
+        let plain = matches!(self.arithmetic, Arithmetic::Plain(_));
+        if !plain || self.master.device() != Device::Cpu {
+            return vec![self.flatten(gradients, scale)];
+        }
+        let mut pieces = Vec::new();
+        let (mut gathered, mut elements) = (Vec::new(), 0);
+        for i in &self.order {
+            let gradient = flat(&gradients[*i]);
+            let size = gradient.size()[0];
+            if elements + size > PIECE && !gathered.is_empty() {
+                pieces.push(joined(&mut gathered));
+                elements = 0;
+            }
+            gathered.push(gradient);
+            elements += size;
+        }
+        if !gathered.is_empty() {
+            pieces.push(joined(&mut gathered));
+        }
+        pieces
+    }
+
     /// How many of `order` are kept in half.
     fn halved_parameters(&self) -> usize {
         self.order
             .partition_point(|i| self.starts[*i] < self.halved)
     }
+}
+
+/// A gradient in the order of the flat buffers; a view wherever it lies so already.
+fn flat(gradient: &Tensor) -> Tensor {
+    match gradient.dim() {
+        4 => gradient.permute([0, 2, 3, 1]).reshape([-1]),
+        _ => gradient.reshape([-1]),
+    }
+}
+
+/// One tensor of what was gathered, and nothing gathered any more.
+fn joined(gathered: &mut Vec<Tensor>) -> Tensor {
+    let joined = match gathered.as_slice() {
+        [one] => one.shallow_clone(),
+        many => Tensor::cat(many, 0),
+    };
+    gathered.clear();
+    joined
 }

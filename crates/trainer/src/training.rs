@@ -104,8 +104,8 @@ impl Training {
             &loss * scale
         };
         let gradients = Tensor::f_run_backward(&[scaled], self.parameters.leaves(), false, false)?;
-        let gradient = self.parameters.flatten(&gradients, scale);
-        self.optimiser.step(&mut self.parameters, gradient, lr);
+        let gradient = self.parameters.pieces(&gradients, scale);
+        self.optimiser.step(&mut self.parameters, &gradient, lr);
         Ok(loss.detach())
     }
 
