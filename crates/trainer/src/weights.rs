@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use rungs_spec::model::{self, Model, Shape};
+use rungs_spec::model::{self, Layer, Model, Shape};
 use rungs_spec::recipe::Variant;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
@@ -211,20 +211,33 @@ pub fn model_of(name: &str, dict: &StateDict) -> anyhow::Result<Model> {
         dict.get(key)
             .and_then(|tensor| tensor.size().get(dim).copied())
     };
-    let classes = side("fc.weight", 0).with_context(|| {
-        format!("there is no tensor `fc.weight`, so these are not the weights of {name}")
-    })?;
+    let published = Model::published(name, Variant::Paper)?;
+    let (classifier, published_features) = published
+        .layers
+        .iter()
+        .rev()
+        .find_map(|layer| match layer {
+            Layer::Linear { name, input, .. } => Some((format!("{name}.weight"), *input)),
+            _ => None,
+        })
+        .with_context(|| format!("{name} has no classifier"))?;
+    let place =
+        || format!("there is no tensor `{classifier}`, so these are not the weights of {name}");
+    let classes = side(&classifier, 0).with_context(place)?;
+    let features = side(&classifier, 1).with_context(place)?;
     let blocks = |stage: usize| {
         (0..)
             .take_while(|block| dict.contains_key(&format!("layer{stage}.{block}.conv1.weight")))
             .count() as u32
     };
     let depths: Vec<u32> = (1..=4).map(blocks).take_while(|count| *count > 0).collect();
-    // The widest stage says most about the width, which is rounded to multiples of 8 channels.
-    let width = match (depths.len(), side("fc.weight", 1)) {
-        (stages @ 1.., Some(features)) => features as f64 / f64::from(256_u32 << (stages - 1)),
-        _ => 1.0,
+    // The classifier's input says most about the width, which is rounded to multiples of 8 channels;
+    // a ResNet of fewer stages ends in fewer features.
+    let published_features = match depths.len() {
+        0 => f64::from(published_features),
+        stages => f64::from(256_u32 << (stages - 1)),
     };
+    let width = features as f64 / published_features;
     let variant = if dict.contains_key("layer1.0.conv1.bias") {
         Variant::Gluoncv
     } else {
@@ -346,6 +359,42 @@ mod tests {
             !error.contains("num_batches_tracked") && !error.contains("AuxLogits"),
             "{error}"
         );
+    }
+
+    /// The classifier of MobileNet is called `classifier`, as in timm.
+    #[test]
+    fn the_width_of_every_kind_of_network_is_read_off_its_weights() {
+        for (name, depths, width) in [
+            ("mobilenet", vec![], 0.25),
+            ("mobilenet", vec![], 1.0),
+            ("inception-v3", vec![], 0.25),
+            ("inception-v3", vec![], 0.5),
+            ("resnet50d", vec![1, 2], 0.125),
+            ("resnet50c", vec![1, 2, 3, 1], 0.5),
+        ] {
+            let shape = Shape {
+                depths,
+                width,
+                dropout: model::find(name).expect("a known model").dropout,
+                variant: Variant::Paper,
+                classes: 7,
+            };
+            let built = Model::build(name, &shape).expect("a known model");
+            let network = Network::new(&built);
+            let dict = network
+                .parameters
+                .iter()
+                .map(|spec| {
+                    let zeros = Tensor::zeros(spec.shape.as_slice(), (Kind::Float, Device::Cpu));
+                    (spec.name.clone(), zeros)
+                })
+                .collect();
+            assert_eq!(
+                model_of(name, &dict).expect("a model"),
+                built,
+                "{name} {width}"
+            );
+        }
     }
 
     #[test]

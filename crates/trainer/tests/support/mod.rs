@@ -1,6 +1,8 @@
 //! Run directories for tests, and what their event files say.
 #![allow(dead_code, reason = "every test binary uses its part of this module")]
 
+pub mod golden;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
