@@ -114,6 +114,13 @@ pub const METRICS: &[Metric] = &[
         Direction::None,
     ),
     m(
+        "system/loss_scale",
+        "Dynamic loss scale",
+        "",
+        0,
+        Direction::None,
+    ),
+    m(
         "system/rss_bytes",
         "Resident memory",
         "bytes",

@@ -3,7 +3,7 @@
 //!
 //! `checkpoints/N-last.safetensors` holds the model's state dict (running statistics: the mean over
 //! replicas), and under `rungs/`: momentum, the running statistics of every replica, the count of
-//! skipped steps. `N-best.safetensors` holds the state dict only. The metadata key `rungs` has a
+//! skipped steps, a dynamic loss scale. `N-best.safetensors` holds the state dict only. The metadata key `rungs` has a
 //! [`Position`].
 //!
 //! A process may die at any instant. Order of writes: sync events, write a temporary file, sync it,
@@ -23,6 +23,7 @@ use tch::Tensor;
 use crate::attempts::{Attempts, Recorded};
 use crate::events::Events;
 use crate::failure::{Failure, io_failure};
+use crate::loss_scale::Scale;
 use crate::training::Training;
 use crate::weights::{self, OWN_PREFIX, StateDict};
 
@@ -100,6 +101,10 @@ impl Checkpoints {
             }
         }
         dict.insert(format!("{OWN_PREFIX}skipped"), optimiser.skipped.copy());
+        if let Scale::Dynamic { scale, good } = &training.scale {
+            dict.insert(format!("{OWN_PREFIX}loss_scale"), scale.copy());
+            dict.insert(format!("{OWN_PREFIX}good_steps"), good.copy());
+        }
         self.write("last", &dict, at, epoch, events)?;
         self.remove_older()
     }
@@ -310,6 +315,10 @@ pub fn restore(training: &mut Training, checkpoint: &Resumable) -> Result<(), Fa
         }
     }
     optimiser.skipped.copy_(own("skipped".to_owned())?);
+    if let Scale::Dynamic { scale, good } = &mut training.scale {
+        scale.copy_(own("loss_scale".to_owned())?);
+        good.copy_(own("good_steps".to_owned())?);
+    }
     Ok(())
 }
 

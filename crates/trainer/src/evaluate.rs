@@ -8,6 +8,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::batch;
 use crate::failure::Failure;
+use crate::loss;
 use crate::network::{Boundary, Network, Norms, Pass};
 use crate::norm::RunningStats;
 use crate::parameters::Arithmetic;
@@ -99,11 +100,7 @@ pub fn evaluate(
                 dropout: false,
             },
         );
-        let logits = if arithmetic == Arithmetic::Half {
-            logits.to_kind(Kind::Float)
-        } else {
-            logits
-        };
+        let logits = loss::in_full_precision(&logits);
         let losses =
             logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::None, -100, 0.0);
         found.loss += losses.to_kind(Kind::Double).sum(None).double_value(&[]);

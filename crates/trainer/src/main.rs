@@ -6,7 +6,7 @@
 //! | what happens from a run directory to an exit status? | [`run`], [`session`] |
 //! | which attempt is this, who may write? | [`attempts`], [`events`] |
 //! | what is in a checkpoint, which one counts? | [`checkpoint`] |
-//! | what is one training step? | [`training`], [`loss`], [`optimiser`] |
+//! | what is one training step? | [`training`], [`loss`], [`loss_scale`], [`optimiser`] |
 //! | how are images mixed, what does a teacher say? | [`mixup`], [`teacher`] |
 //! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
 //! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
@@ -30,6 +30,7 @@ mod failure;
 mod init;
 mod initial;
 mod loss;
+mod loss_scale;
 mod memory;
 mod mixup;
 mod network;

@@ -104,17 +104,19 @@ enum Operation {
 pub enum Boundary {
     /// Nothing.
     Exact,
-    /// Values forward and gradients backward are rounded to half: FP16 emulated on a CPU.
-    RoundedToHalf,
+    /// Values forward and gradients backward are rounded to this half kind, emulated on a CPU.
+    Rounded(Kind),
+    /// libtorch rounds what convolutions and linear layers read to FP16 (CUDA only).
+    Autocast,
 }
 
 impl Boundary {
     /// The same op rounds the gradient: the derivative of a cast is the cast of the derivative.
     fn apply(self, x: Tensor) -> Tensor {
         match self {
-            Boundary::Exact => x,
-            Boundary::RoundedToHalf => {
-                let rounded = x.to_kind(Kind::Half).to_kind(Kind::Float);
+            Boundary::Exact | Boundary::Autocast => x,
+            Boundary::Rounded(kind) => {
+                let rounded = x.to_kind(kind).to_kind(Kind::Float);
                 #[cfg(test)]
                 tests::BOUNDARIES.with_borrow_mut(|seen| seen.push((x, rounded.shallow_clone())));
                 rounded
@@ -275,11 +277,12 @@ impl Network {
 
     /// Logits (N, classes) of images (N, 3, H, W).
     pub fn forward(&self, images: &Tensor, pass: Pass) -> Tensor {
-        self.sequence(
-            &self.operations,
-            pass.boundary.apply(images.shallow_clone()),
-            pass,
-        )
+        let images = pass.boundary.apply(images.shallow_clone());
+        let run = || self.sequence(&self.operations, images, pass);
+        match pass.boundary {
+            Boundary::Autocast => tch::autocast(true, run),
+            Boundary::Exact | Boundary::Rounded(_) => run(),
+        }
     }
 
     fn sequence(&self, operations: &[Operation], mut x: Tensor, pass: Pass) -> Tensor {

@@ -58,14 +58,15 @@ fn pass<'a>(parameters: &'a Parameters, norms: Norms<'a>, boundary: Boundary) ->
 
 #[test]
 fn emulated_half_rounds_activations_and_gradients_at_every_layer_boundary() {
-    let (network, parameters, replicas) = small("resnet50", Arithmetic::EmulatedHalf, 2);
+    let (network, parameters, replicas) =
+        small("resnet50", Arithmetic::EmulatedHalf(Kind::Half), 2);
     BOUNDARIES.with_borrow_mut(Vec::clear);
     let logits = network.forward(
         &images(8, 28, Kind::Float),
         pass(
             &parameters,
             Norms::Train(&replicas),
-            Boundary::RoundedToHalf,
+            Boundary::Rounded(Kind::Half),
         ),
     );
     let labels = Tensor::from_slice(&[0_i64, 1, 2, 3, 4, 5, 6, 7]);

@@ -52,17 +52,25 @@ impl Optimiser {
     /// One update with the pieces of a flat gradient (unscaled, in master precision; overwritten).
     ///
     /// g += wd w; m = mu m + g; w -= lr (g + mu m), or w -= lr m without Nesterov.
-    pub fn step(&mut self, parameters: &mut Parameters, gradient: &[Tensor], lr: f64) {
+    ///
+    /// Returns whether the gradient was finite, a scalar on the device, where that is asked for.
+    pub fn step(
+        &mut self,
+        parameters: &mut Parameters,
+        gradient: &[Tensor],
+        lr: f64,
+    ) -> Option<Tensor> {
         let _guard = tch::no_grad_guard();
-        let mut before = None;
+        let (mut before, mut known) = (None, None);
         if self.settings.skip_overflow {
             let finite = finite(gradient);
             if finite.device() == Device::Cpu {
                 // Nothing to wait for: reading the value costs less than keeping copies.
                 if finite.int64_value(&[]) == 0 {
                     let _ = self.skipped.g_add_scalar_(1);
-                    return;
+                    return Some(finite);
                 }
+                known = Some(finite);
             } else {
                 before = Some((self.momentum.copy(), parameters.master.copy(), finite));
             }
@@ -105,8 +113,10 @@ impl Optimiser {
             let _ = self
                 .skipped
                 .g_add_(&finite.logical_not().to_kind(tch::Kind::Int64));
+            known = Some(finite);
         }
         parameters.refresh();
+        known
     }
 
     /// The update of some elements: weights w and momentum m, in place, with their gradient g.

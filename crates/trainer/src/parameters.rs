@@ -7,6 +7,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::loss_scale::Scale;
 use crate::network::{Network, ParameterSpec, Role};
 
 /// Elements that small gradients are gathered up to.
@@ -17,10 +18,13 @@ const PIECE: i64 = 1 << 16;
 pub enum Arithmetic {
     /// Everything in this kind: FP32 or FP64.
     Plain(Kind),
-    /// Parameters and activations in half, FP32 master weights.
-    Half,
-    /// As `Half` on a CPU: FP32 arithmetic on values rounded to half.
-    EmulatedHalf,
+    /// Parameters and activations in this half kind (FP16 or BF16), BN and master weights in FP32.
+    Half(Kind),
+    /// As `Half` on a CPU: FP32 arithmetic on values rounded to that kind.
+    EmulatedHalf(Kind),
+    /// FP32 parameters; libtorch's autocast rounds to FP16 what convolutions and linear layers read
+    /// (CUDA only). It rounds where `Half` does, so that on a CPU `EmulatedHalf` stands for it too.
+    Autocast,
 }
 
 impl Arithmetic {
@@ -28,7 +32,7 @@ impl Arithmetic {
     pub fn master(self) -> Kind {
         match self {
             Arithmetic::Plain(kind) => kind,
-            Arithmetic::Half | Arithmetic::EmulatedHalf => Kind::Float,
+            Arithmetic::Half(_) | Arithmetic::EmulatedHalf(_) | Arithmetic::Autocast => Kind::Float,
         }
     }
 
@@ -36,14 +40,22 @@ impl Arithmetic {
     pub fn activations(self) -> Kind {
         match self {
             Arithmetic::Plain(kind) => kind,
-            Arithmetic::Half => Kind::Half,
-            Arithmetic::EmulatedHalf => Kind::Float,
+            Arithmetic::Half(kind) => kind,
+            Arithmetic::EmulatedHalf(_) | Arithmetic::Autocast => Kind::Float,
         }
     }
 
     /// Whether the loss is scaled and overflowing steps are skipped.
     pub fn is_half(self) -> bool {
         !matches!(self, Arithmetic::Plain(_))
+    }
+
+    /// The half kind that copies of the parameters are rounded to, if there are such copies.
+    fn rounds_to(self) -> Option<Kind> {
+        match self {
+            Arithmetic::Plain(_) | Arithmetic::Autocast => None,
+            Arithmetic::Half(kind) | Arithmetic::EmulatedHalf(kind) => Some(kind),
+        }
     }
 }
 
@@ -88,10 +100,9 @@ impl Parameters {
         }
         let (weights, halved) = (ends[0], ends[1].max(ends[0]));
         let master = Tensor::zeros([total], (arithmetic.master(), device));
-        let rounded = match arithmetic {
-            Arithmetic::Plain(_) => None,
-            half => Some(Tensor::zeros([halved], (half.activations(), device))),
-        };
+        let rounded = arithmetic
+            .rounds_to()
+            .map(|_| Tensor::zeros([halved], (arithmetic.activations(), device)));
         let mut parameters = Parameters {
             master,
             weights,
@@ -132,35 +143,36 @@ impl Parameters {
 
     /// Brings the rounded copies up to date with the master weights.
     pub fn refresh(&mut self) {
-        if let Some(rounded) = &mut self.rounded {
+        if let (Some(rounded), Some(kind)) = (&mut self.rounded, self.arithmetic.rounds_to()) {
             let _guard = tch::no_grad_guard();
-            rounded.copy_(&self.master.narrow(0, 0, self.halved).to_kind(Kind::Half));
+            rounded.copy_(&self.master.narrow(0, 0, self.halved).to_kind(kind));
         }
     }
 
-    /// Gradients of the leaves as one flat tensor in master precision, divided by the loss scale.
+    /// Gradients of the leaves as one flat tensor in master precision, without the loss scale.
     /// Under half precision the gradients of halved parameters are half values before.
-    pub fn flatten(&self, gradients: &[Tensor], scale: f64) -> Tensor {
+    pub fn flatten(&self, gradients: &[Tensor], scale: &Scale) -> Tensor {
         let all = |part: &[usize]| {
             let parts: Vec<Tensor> = part.iter().map(|i| flat(&gradients[*i])).collect();
             Tensor::cat(&parts, 0)
         };
         match self.arithmetic {
             Arithmetic::Plain(_) => all(&self.order),
-            Arithmetic::EmulatedHalf => {
-                let mut gradient = all(&self.order);
+            Arithmetic::Autocast => scale.remove(all(&self.order)),
+            Arithmetic::EmulatedHalf(kind) => {
+                let gradient = all(&self.order);
                 let mut halved = gradient.narrow(0, 0, self.halved);
-                let rounded = halved.to_kind(Kind::Half);
+                let rounded = halved.to_kind(kind);
                 halved.copy_(&rounded);
-                gradient.g_mul_scalar_(1.0 / scale)
+                scale.remove(gradient)
             }
-            Arithmetic::Half => {
+            Arithmetic::Half(_) => {
                 let (halved, exact) = self.order.split_at(self.halved_parameters());
                 let mut parts = vec![all(halved).to_kind(Kind::Float)];
                 if !exact.is_empty() {
                     parts.push(all(exact));
                 }
-                Tensor::cat(&parts, 0).g_mul_scalar_(1.0 / scale)
+                scale.remove(Tensor::cat(&parts, 0))
             }
         }
     }
@@ -169,7 +181,7 @@ impl Parameters {
     /// On a CPU in plain arithmetic a large gradient is a piece of its own, as it lies there, and
     /// only small ones are gathered: a flat copy of all of them would be one more write and read of
     /// memory as large as the network, and adds to the peak. Elsewhere one piece.
-    pub fn pieces(&self, gradients: &[Tensor], scale: f64) -> Vec<Tensor> {
+    pub fn pieces(&self, gradients: &[Tensor], scale: &Scale) -> Vec<Tensor> {
         let plain = matches!(self.arithmetic, Arithmetic::Plain(_));
         if !plain || self.master.device() != Device::Cpu {
             return vec![self.flatten(gradients, scale)];

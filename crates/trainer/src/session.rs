@@ -17,6 +17,7 @@ use crate::environment;
 use crate::evaluate::{self, Evaluated, Subject};
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::loss_scale::Scale;
 use crate::readback::Readback;
 use crate::run::stopping;
 use crate::training::Training;
@@ -184,6 +185,10 @@ impl Session<'_> {
         if self.training.arithmetic().is_half() {
             let skipped = self.training.optimiser.skipped.int64_value(&[]);
             metrics.insert("system/skipped_steps".to_owned(), Num(skipped as f64));
+            if let Scale::Dynamic { scale, .. } = &self.training.scale {
+                let scale = scale.double_value(&[]);
+                metrics.insert("system/loss_scale".to_owned(), Num(scale));
+            }
         }
         self.events.write(EventKind::Evaluation {
             epoch: epochs,

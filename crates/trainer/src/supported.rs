@@ -2,7 +2,7 @@
 //! a new hyperparameter does not build until it is used (or refused) here.
 
 use rungs_spec::protocol::{Arithmetic as Planned, RunFile};
-use rungs_spec::recipe::{DynamicWord, Init, LossScale, Precision, Recipe, Task};
+use rungs_spec::recipe::{Init, LossScale, Precision, Recipe, Task};
 use tch::Kind;
 
 use crate::failure::Failure;
@@ -16,8 +16,8 @@ use crate::parameters::Arithmetic;
 pub struct Settled {
     /// How to compute.
     pub arithmetic: Arithmetic,
-    /// Multiplier of the loss; 1 outside half precision.
-    pub loss_scale: f64,
+    /// Multiplier of the loss; static 1 outside half precision.
+    pub loss_scale: LossScale,
     /// Terms of the loss.
     pub loss: Loss,
     /// The update.
@@ -106,17 +106,20 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
     let arithmetic = match (precision, run.arithmetic) {
         (Precision::Fp32, _) => Arithmetic::Plain(Kind::Float),
         (Precision::Fp64, _) => Arithmetic::Plain(Kind::Double),
-        (Precision::Fp16, Planned::Cuda) => Arithmetic::Half,
-        (Precision::Fp16, Planned::Cpu | Planned::CpuEmulatedHalf) => Arithmetic::EmulatedHalf,
-        (Precision::Bf16, _) => return refuse("precision = \"bf16\""),
-        (Precision::Mixed, _) => return refuse("precision = \"mixed\""),
-    };
-    let loss_scale = match loss_scale {
-        LossScale::Static(scale) if arithmetic.is_half() => *scale,
-        LossScale::Dynamic(DynamicWord::Dynamic) if arithmetic.is_half() => {
-            return refuse("loss_scale = \"dynamic\"");
+        (Precision::Fp16, Planned::Cuda) => Arithmetic::Half(Kind::Half),
+        (Precision::Bf16, Planned::Cuda) => Arithmetic::Half(Kind::BFloat16),
+        (Precision::Mixed, Planned::Cuda) => Arithmetic::Autocast,
+        (Precision::Fp16 | Precision::Mixed, Planned::Cpu | Planned::CpuEmulatedHalf) => {
+            Arithmetic::EmulatedHalf(Kind::Half)
         }
-        LossScale::Static(_) | LossScale::Dynamic(DynamicWord::Dynamic) => 1.0,
+        (Precision::Bf16, Planned::Cpu | Planned::CpuEmulatedHalf) => {
+            Arithmetic::EmulatedHalf(Kind::BFloat16)
+        }
+    };
+    let loss_scale = if arithmetic.is_half() {
+        *loss_scale
+    } else {
+        LossScale::Static(1.0)
     };
     let init = match init {
         Init::Name(name) if name == "xavier" => InitialWeights::Drawn(Distribution::Xavier),

@@ -71,7 +71,11 @@ impl Teacher {
         device: Device,
     ) -> anyhow::Result<Teacher> {
         let _guard = tch::no_grad_guard();
-        let (exact, kind) = (arithmetic.master(), arithmetic.activations());
+        let exact = arithmetic.master();
+        let kind = match arithmetic {
+            Arithmetic::Autocast => Kind::Half,
+            other => other.activations(),
+        };
         let mut parameters = Parameters::new(&network, Arithmetic::Plain(exact), device);
         let replicas = Replicas::new(&network, 1, exact, device);
         weights::load(dict, &network, &mut parameters, &replicas)?;

@@ -6,6 +6,7 @@ use tch::{Device, Tensor};
 use crate::determinism;
 use crate::failure::Failure;
 use crate::loss::Targets;
+use crate::loss_scale::Scale;
 use crate::mixup::Mixup;
 use crate::network::{Boundary, Network, Norms, Pass};
 use crate::norm::Replicas;
@@ -25,6 +26,8 @@ pub struct Training {
     pub replicas: Replicas,
     /// Momentum.
     pub optimiser: Optimiser,
+    /// Multiplier of the loss.
+    pub scale: Scale,
     /// Where it computes.
     pub device: Device,
     settled: Settled,
@@ -58,6 +61,7 @@ impl Training {
             parameters,
             replicas,
             optimiser,
+            scale: Scale::new(settled.loss_scale, device),
             device,
             settled,
             mixup,
@@ -97,15 +101,13 @@ impl Training {
         };
         let logits = self.network.forward(&images, pass);
         let loss = self.settled.loss.of(&logits, &targets);
-        let scale = self.settled.loss_scale;
-        let scaled = if scale == 1.0 {
-            loss.shallow_clone()
-        } else {
-            &loss * scale
-        };
+        let scaled = self.scale.apply(&loss);
         let gradients = Tensor::f_run_backward(&[scaled], self.parameters.leaves(), false, false)?;
-        let gradient = self.parameters.pieces(&gradients, scale);
-        self.optimiser.step(&mut self.parameters, &gradient, lr);
+        let gradient = self.parameters.pieces(&gradients, &self.scale);
+        let finite = self.optimiser.step(&mut self.parameters, &gradient, lr);
+        if let Some(finite) = finite {
+            self.scale.update(&finite);
+        }
         Ok(loss.detach())
     }
 
@@ -133,7 +135,12 @@ impl Training {
 /// What happens at layer boundaries in this arithmetic.
 pub fn boundary(arithmetic: Arithmetic) -> Boundary {
     match arithmetic {
-        Arithmetic::EmulatedHalf => Boundary::RoundedToHalf,
-        Arithmetic::Plain(_) | Arithmetic::Half => Boundary::Exact,
+        Arithmetic::EmulatedHalf(kind) => Boundary::Rounded(kind),
+        Arithmetic::Autocast => Boundary::Autocast,
+        Arithmetic::Plain(_) | Arithmetic::Half(_) => Boundary::Exact,
     }
 }
+
+#[cfg(test)]
+#[path = "training_tests.rs"]
+mod tests;

@@ -61,8 +61,9 @@ fn of_file(model: &str, file: PathBuf) -> InputRef {
 fn a_distilled_and_mixed_run_killed_in_any_epoch_ends_with_the_same_weights() {
     let dir = tempfile::tempdir().expect("a directory");
     let teacher = teacher(dir.path());
-    for precision in ["fp32", "fp16"] {
+    for (precision, loss_scale) in [("fp32", json!(1024.0)), ("fp16", json!("dynamic"))] {
         let mut file = student(precision, of_run(&teacher));
+        file.recipe.loss_scale = serde_json::from_value(loss_scale).expect("a scale");
         let whole = Run::create(dir.path(), &format!("whole-{precision}"), &file);
         whole.finish();
         file.checkpoint_every_s = 0.0;

@@ -37,7 +37,7 @@ fn two_runs_of_one_recipe_have_equal_weights_and_another_seed_has_not() {
 #[test]
 fn a_run_stopped_by_sigterm_in_an_epoch_resumes_to_the_same_weights() {
     let dir = tempfile::tempdir().expect("a directory");
-    for precision in ["fp32", "fp16"] {
+    for precision in ["fp32", "fp16", "bf16", "mixed"] {
         let mut recipe = small_recipe();
         recipe["precision"] = json!(precision);
         let mut file = run_file(recipe);
@@ -231,7 +231,6 @@ fn a_diverging_run_fails_for_good_and_names_the_step() {
 fn what_is_not_supported_is_refused_before_training() {
     let dir = tempfile::tempdir().expect("a directory");
     let changes = [
-        ("precision", json!("bf16"), "bf16"),
         ("replicas", json!(3), "replicas = 3"),
         ("task", json!("segment"), "segment"),
         ("train_subset", json!(16), "batch_size = 32"),
