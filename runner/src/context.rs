@@ -174,6 +174,7 @@ pub async fn plans(
         let experiment = experiment(context, store, world, named).await?;
         if let Some(profile) = &options.profile
             && experiment.profiles.is_empty()
+            && experiment.figure.is_none()
         {
             bail!(
                 "{} has no profiles, so there is none called {profile:?}; leave --profile out",

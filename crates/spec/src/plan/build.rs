@@ -143,6 +143,8 @@ pub fn profile_in_force(
 ) -> Result<Option<String>, SpecError> {
     match asked {
         None => Ok(experiment.default_profile.clone()),
+        // A figure has no profiles of its own: its series are refused where they lack this one.
+        Some(name) if experiment.figure.is_some() => Ok(Some(name.to_owned())),
         Some(name) if experiment.profiles.contains_key(name) => Ok(Some(name.to_owned())),
         Some(name) => {
             let known = nearest(name, experiment.profiles.keys().map(String::as_str));

@@ -149,3 +149,157 @@ fn a_sub_table_given_by_set_merges_key_by_key() {
         (0.0, 0.1, 0.4)
     );
 }
+
+/// The experiments of the repository, on a machine with GPUs.
+struct Builtin;
+impl World for Builtin {
+    fn device(&self) -> Arithmetic {
+        Arithmetic::Cuda
+    }
+    fn dataset_identity(&self, name: &str) -> Result<String, SpecError> {
+        Bare.dataset_identity(name)
+    }
+    fn file_digest(&self, path: &str) -> Result<String, SpecError> {
+        Bare.file_digest(path)
+    }
+    fn experiment(&self, name: &str) -> Result<Arc<Experiment>, SpecError> {
+        let text = crate::builtin::find(name)
+            .ok_or_else(|| SpecError::new(format!("no experiment {name}")))?;
+        Experiment::parse(name, name, text).map(Arc::new)
+    }
+}
+
+fn builtin(name: &str, profile: &str) -> Plan {
+    let options = Options {
+        profile: Some(profile.to_owned()),
+        ..Options::default()
+    };
+    let experiment = Builtin.experiment(name).expect("built in");
+    build(experiment, &options, &Builtin).expect("plans")
+}
+
+/// recipes.md, "row -> run ledger": R1 to R13 and R15 to R19, I1 to I7, M1 to M7, K1 and K2.
+#[test]
+fn the_tables_of_the_paper_share_their_runs_as_the_ledger_says() {
+    let mut trained = std::collections::BTreeSet::new();
+    let mut timed = std::collections::BTreeSet::new();
+    let mut cells = 0;
+    for name in ["table2", "table3", "table4", "table5", "table6", "figure3"] {
+        let plan = builtin(name, "paper");
+        cells += plan.cells.len();
+        for run in plan.runs {
+            if run.timing { &mut timed } else { &mut trained }.insert(run.key);
+        }
+    }
+    assert_eq!(trained.len(), 18 + 7 + 7 + 2);
+    assert_eq!(timed.len(), 6);
+    assert_eq!(cells, 3 + 6 + 10 + 4 + 18 + 2);
+}
+
+#[test]
+fn a_teacher_stands_before_its_students_and_carries_the_profile() {
+    let plan = builtin("table6", "quick");
+    let cell = plan
+        .cell("distillation-mixup", "inception-v3")
+        .expect("a cell");
+    let run = plan.run(&cell.runs[0]).expect("a run");
+    let teacher = &run.depends_on["distill.teacher"];
+    let place = |key: &RunKey| plan.runs.iter().position(|r| r.key == *key);
+    assert!(place(teacher) < place(&run.key));
+    let teacher = plan.run(teacher).expect("a run");
+    assert_eq!(teacher.recipe.dataset, "fashion-mnist");
+    assert_eq!(teacher.recipe.model, "resnet152d");
+    assert!(
+        teacher.recipe.mixup_alpha > 0.0,
+        "the teacher of the mixup row is trained with mixup"
+    );
+}
+
+/// recipes.md section 7, trap 20.
+#[test]
+fn trap_20_rows_with_mixup_train_for_200_epochs_and_others_for_120() {
+    for cell in builtin("table6", "paper").cells {
+        let epochs = if cell.recipe.mixup_alpha > 0.0 {
+            200
+        } else {
+            120
+        };
+        assert_eq!(cell.recipe.epochs, epochs, "{}/{}", cell.row, cell.column);
+        let mixed = cell.row.contains("mixup");
+        assert_eq!(mixed, cell.recipe.mixup_alpha > 0.0);
+    }
+}
+
+/// Zero gamma is left out of models without residual branches, also where it stands under a column.
+#[test]
+fn zero_gamma_is_skipped_where_it_does_not_apply_and_refused_where_it_is_not_skipped() {
+    for name in ["table3", "table6"] {
+        for cell in builtin(name, "paper").cells {
+            let residual = cell.recipe.model.starts_with("resnet");
+            let efficient = name == "table6" || cell.column == "efficient";
+            assert_eq!(
+                cell.recipe.zero_gamma,
+                residual && efficient,
+                "{}/{}",
+                cell.row,
+                cell.column
+            );
+        }
+    }
+    let text = crate::builtin::find("table3").expect("built in");
+    let unskipped = text.replace("skip = { efficient = [\"zero-gamma\"] }\n", "");
+    let error = Experiment::parse("t", "t.toml", &unskipped)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("zero-gamma") && error.contains("row.skip"),
+        "{error}"
+    );
+    assert!(error.contains("inception-v3"), "{error}");
+}
+
+#[test]
+fn a_teacher_of_other_classes_is_refused() {
+    let options = Options {
+        profile: Some("quick".to_owned()),
+        set: vec!["dataset=imagenet".into()],
+        rows: Some(vec!["distillation".into()]),
+        columns: Some(vec!["resnet50d".into()]),
+        ..Options::default()
+    };
+    let experiment = Builtin.experiment("table6").expect("built in");
+    let error = build(experiment, &options, &Builtin)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("10 classes") && error.contains("1000"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_figure_plans_the_runs_of_its_tables() {
+    let figure = builtin("figure3", "quick");
+    let table = builtin("table6", "quick");
+    let of_table = |row| &table.cell(row, "resnet50d").expect("a cell").runs;
+    let of_figure = |row| &figure.cell(row, "series").expect("a series").runs;
+    assert_eq!(of_figure("table6-cosine-resnet50d"), of_table("cosine"));
+    assert_eq!(
+        of_figure("table6-efficient-resnet50d"),
+        of_table("efficient")
+    );
+}
+
+#[test]
+fn a_timing_run_is_a_run_of_its_own_and_not_made_where_half_is_emulated() {
+    let gpu = builtin("table3", "quick");
+    assert_eq!(gpu.runs.iter().filter(|r| r.timing).count(), 6);
+    for run in gpu.runs.iter().filter(|r| r.timing) {
+        assert_eq!(run.recipe.epochs, TIMING_EPOCHS);
+    }
+    let text = crate::builtin::find("table3").expect("built in");
+    let cpu = plan(text, &Options::default()).expect("plans");
+    for cell in &cpu.cells {
+        assert_eq!(cell.timing.is_none(), cell.column == "efficient");
+    }
+}
