@@ -8,7 +8,7 @@ BINARIES := runner server trainer
 unexport DATABASE_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help table4 build test test-long lint install uninstall golden bench-step docs-screenshots \
+.PHONY: help table4 build test test-long lint install uninstall golden bench-step gpu-check docs-screenshots \
         prerequisites libtorch fashion-mnist test-tools clean distclean
 .SUFFIXES:
 
@@ -43,6 +43,9 @@ golden: ## train the golden loss traces again in PyTorch (makes its own Python e
 bench-step: build ## a training step beside PyTorch's, six networks (makes its own Python environment; 30 minutes)
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_step.py $(ARGS)
+
+gpu-check: build fashion-mnist ## check the CUDA path on this machine's GPUs (docs/GPU.md); says so where there is none
+	@scripts/gpu-check $(ARGS)
 
 docs-screenshots: build test-tools ## the README's pictures anew, from ./results (or RUNGS_HOME)
 	@scripts/docs-screenshots
