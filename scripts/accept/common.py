@@ -14,6 +14,7 @@ import inspect
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -96,6 +97,19 @@ class Lab:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
+
+
+# ---- tests
+
+def tests_called(pattern):
+    listed = run("cargo", "nextest", "list", "--workspace", "--message-format", "json", cwd=ROOT, ok=(0,))
+    suites = json.loads(listed.stdout)["rust-suites"].values()
+    return sorted({name for suite in suites for name in suite["testcases"] if re.search(pattern, name)})
+
+
+def run_tests(names):
+    expression = " | ".join(f"test(={name})" for name in names)
+    run("cargo", "nextest", "run", "--workspace", "-E", expression, cwd=ROOT, ok=(0,))
 
 
 # ---- looking at a home's files, which are the truth
