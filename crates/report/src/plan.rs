@@ -1,6 +1,6 @@
 //! Which runs a plan would do, in which state they are, and how long they will take.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use rungs_spec::plan::Plan;
@@ -10,6 +10,7 @@ use rungs_spec::{RunKey, dataset, model};
 use serde::Serialize;
 
 use crate::format::duration;
+use crate::stats::mean::median;
 
 /// The JSON of `runner plan` (docs/schema/plan.schema.json).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,7 +19,8 @@ pub struct PlanReport {
     pub runs: Vec<PlannedRun>,
     /// Distinct runs.
     pub unique: usize,
-    /// Runs that the cells ask for, shared ones counted as often as they are asked for.
+    /// Runs that the cells ask for, timing runs included, shared ones counted as often as they are
+    /// asked for.
     pub requested: usize,
     /// Seconds of work left over all runs whose estimate is known, one after the other.
     pub estimate_s: Option<f64>,
@@ -37,6 +39,8 @@ pub struct PlannedRun {
     pub state: RunState,
     /// Runs that must be done before it.
     pub depends_on: Vec<RunKey>,
+    /// A timing run: a few epochs for the clock, alone on the machine.
+    pub timing: bool,
     /// Cells that show it.
     pub cells: Vec<PlannedCell>,
     /// Seconds of work left: 0 when done, `None` where no run like it was finished here before.
@@ -44,7 +48,7 @@ pub struct PlannedRun {
 }
 
 /// A cell that shows a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct PlannedCell {
     /// File stem.
     pub experiment: String,
@@ -115,16 +119,6 @@ fn per_image(recipe: &Recipe) -> f64 {
     }
 }
 
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (low, high) = (
-        sorted.get(sorted.len().checked_sub(1)? / 2)?,
-        sorted.get(sorted.len() / 2)?,
-    );
-    Some((low + high) / 2.0)
-}
-
 impl PlanReport {
     /// Of one or several plans; runs that they share stand once. Runs that `results` does not know
     /// are new.
@@ -144,6 +138,7 @@ impl PlanReport {
                         seed: run.seed,
                         state: known.map_or(RunState::New, |r| r.state),
                         depends_on: run.depends_on.values().cloned().collect(),
+                        timing: run.timing,
                         cells: Vec::new(),
                         estimate_s: left(known, history.estimate(&run.recipe)),
                     });
@@ -151,7 +146,7 @@ impl PlanReport {
                 });
             }
             for cell in &plan.cells {
-                for key in &cell.runs {
+                for key in cell.runs.iter().chain(&cell.timing) {
                     let Some(run) = at.get(key).and_then(|i| runs.get_mut(*i)) else {
                         continue;
                     };
@@ -166,7 +161,7 @@ impl PlanReport {
         let known: Vec<f64> = runs.iter().filter_map(|r| r.estimate_s).collect();
         PlanReport {
             unique: runs.len(),
-            requested: plans.iter().map(|p| p.requested()).sum(),
+            requested: runs.iter().map(|r| r.cells.len()).sum(),
             estimate_s: (!known.is_empty() || runs.is_empty()).then(|| known.iter().sum()),
             unknown: runs.iter().filter(|r| r.estimate_s.is_none()).count(),
             runs,
@@ -176,6 +171,35 @@ impl PlanReport {
     /// Runs in a state.
     pub fn count(&self, state: RunState) -> usize {
         self.runs.iter().filter(|r| r.state == state).count()
+    }
+
+    /// `31 runs serve 45 cells; trained once each, which saves 14 runs`; `None` where no run is shared.
+    pub fn sharing(&self) -> Option<String> {
+        let serving = || self.runs.iter().filter(|r| !r.cells.is_empty());
+        let runs = serving().count();
+        let saved = self
+            .requested
+            .checked_sub(runs)
+            .filter(|saved| *saved > 0)?;
+        let cells = serving()
+            .flat_map(|r| &r.cells)
+            .collect::<HashSet<_>>()
+            .len();
+        let asked = match self.requested {
+            one_each if one_each == cells => String::new(),
+            several => format!(", which ask for {several}"),
+        };
+        let sources = match self.unique - runs {
+            0 => String::new(),
+            1 => " (1 more is the source of others)".to_owned(),
+            n => format!(" ({n} more are sources of others)"),
+        };
+        Some(format!(
+            "{} serve{} {cells} cells{asked}; trained once each, which saves {}{sources}",
+            plural(runs),
+            if runs == 1 { "s" } else { "" },
+            plural(saved)
+        ))
     }
 
     /// Plain text: one line per run, what is shared, and the sum.
@@ -189,6 +213,8 @@ impl PlanReport {
                 .collect();
             let cells = if cells.is_empty() {
                 "source of another run".to_owned()
+            } else if run.timing {
+                format!("timing of {}", cells.join(", "))
             } else {
                 cells.join(", ")
             };
@@ -215,15 +241,10 @@ impl PlanReport {
                 "{key}  {state:<9}  {time:>12}  seed {seed}  {cells}{waits}"
             );
         }
-        let _ = write!(out, "{} runs", self.unique);
-        if self.requested > self.unique {
-            let _ = write!(
-                out,
-                " for {} asked for, {} shared",
-                self.requested,
-                self.requested - self.unique
-            );
+        if let Some(sharing) = self.sharing() {
+            let _ = writeln!(out, "{sharing}");
         }
+        let _ = write!(out, "{} runs", self.unique);
         let states = [
             RunState::Done,
             RunState::Running,
@@ -266,6 +287,10 @@ impl PlanReport {
         out.push('\n');
         out
     }
+}
+
+fn plural(runs: usize) -> String {
+    format!("{runs} run{}", if runs == 1 { "" } else { "s" })
 }
 
 fn left(known: Option<&RunResult>, whole: Option<f64>) -> Option<f64> {
@@ -317,9 +342,46 @@ mod tests {
         );
         let text = report.text();
         assert!(
-            text.contains("32 asked for, 16 shared") && text.contains("of work left"),
+            text.contains(
+                "16 runs serve 8 cells, which ask for 32; trained once each, which saves 16 runs"
+            ) && text.contains("of work left"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_saving_is_said_in_words_and_a_timing_run_costs_its_own_epochs() {
+        // Rows `b` and `same` train the same; every cell is timed.
+        let text = "title = \"t\"\nmetrics = [\"val/top1\", \"time/epoch_min\"]\n[base]\ndataset = \"fashion-mnist\"\n\
+                    epochs = 120\n[[column]]\nid = \"c\"\n[[row]]\nid = \"a\"\n\
+                    [[row]]\nid = \"b\"\nset = { lr = 0.2 }\n[[row]]\nid = \"same\"\non = \"b\"\n";
+        let plan = fixtures::plan_of(text, None, 1);
+        let report = PlanReport::build(&[&plan], &BTreeMap::new(), &History::default());
+        assert_eq!(
+            report.sharing().unwrap(),
+            "4 runs serve 3 cells, which ask for 6; trained once each, which saves 2 runs"
+        );
+        assert!(
+            report
+                .text()
+                .contains("timing of table4/b/c, table4/same/c")
+        );
+        // What 120 epochs took, per epoch, is what each of the three of the timing run takes.
+        let trained = plan.runs.iter().find(|r| !r.timing).unwrap();
+        let results = BTreeMap::from([(trained.key.clone(), fixtures::done(trained, 70.0))]);
+        let whole: f64 = results[&trained.key]
+            .finished
+            .iter()
+            .flat_map(|f| &f.epoch_seconds)
+            .sum();
+        let report = PlanReport::build(&[&plan], &results, &History::of(results.values()));
+        for run in report.runs.iter().filter(|r| r.timing) {
+            let estimate = run.estimate_s.unwrap();
+            assert!(
+                (estimate - whole * 3.0 / 120.0).abs() < 1e-6,
+                "{estimate} of {whole}"
+            );
+        }
     }
 
     #[test]

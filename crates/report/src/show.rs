@@ -2,10 +2,17 @@
 //! HTML and the pages say the same.
 
 use rungs_spec::experiment::Paper;
-use rungs_spec::metric::Direction;
+use rungs_spec::metric::{Direction, is_timed};
 
 use crate::format::{delta, number};
-use crate::table::{Cell, CellStatus, MetricHead, Select, Table, Value};
+use crate::table::{Cell, CellStatus, EMULATED_SPEED, MetricHead, Select, Table, Value};
+
+/// What `†` stands for.
+pub const UNVERIFIED: &str =
+    "\u{2020} unverified: a number of the paper that no source was at hand for; never judged.";
+/// How times and throughputs are measured.
+pub const TIMES: &str = "Times and throughputs: training alone, without evaluation, of a short run of its own \
+                         on a machine that trains nothing else; the median over its epochs. They are never judged.";
 
 /// What the paper printed, at the metric's digits; `†` where no source was at hand.
 pub fn paper(metric: &MetricHead, value: &Value) -> String {
@@ -21,6 +28,8 @@ pub fn ours(metric: &MetricHead, cell: &Cell, value: &Value) -> String {
     match value.mean {
         Some(mean) => number(&metric.name, mean),
         None if value.external => "external".to_owned(),
+        // The status speaks of training runs.
+        None if is_timed(&metric.name) && cell.status != CellStatus::New => "\u{2013}".to_owned(),
         None => match cell.status {
             CellStatus::Done | CellStatus::Reference => "\u{2013}".to_owned(),
             CellStatus::Running => format!("running {:.0} %", 100.0 * cell.progress.share),
@@ -76,8 +85,9 @@ pub fn proven(metric: &MetricHead, value: &Value) -> Option<bool> {
 }
 
 /// `3`, or `2/3` while runs are missing; empty where nothing is measured.
-pub fn n(cell: &Cell, value: &Value) -> String {
+pub fn n(metric: &MetricHead, cell: &Cell, value: &Value) -> String {
     match value.n {
+        Some(n) if is_timed(&metric.name) => n.to_string(),
         Some(n) if n == cell.progress.runs => n.to_string(),
         Some(n) => format!("{n}/{}", cell.progress.runs),
         None => String::new(),
@@ -141,7 +151,21 @@ pub fn notes(table: &Table) -> Vec<String> {
         ));
     }
     if table.values().any(|(.., v)| v.unverified) {
-        notes.push("\u{2020} a number of the paper that no source was at hand for.".to_owned());
+        notes.push(UNVERIFIED.to_owned());
+    }
+    let timed: Vec<&Value> = table
+        .values()
+        .filter(|(_, column, _, metric, _)| is_timed(&metric.name) && !column.reference_only)
+        .map(|(.., value)| value)
+        .collect();
+    if !timed.is_empty() {
+        notes.push(TIMES.to_owned());
+    }
+    if timed
+        .iter()
+        .any(|v| v.reason.as_deref() == Some(EMULATED_SPEED))
+    {
+        notes.push(format!("{EMULATED_SPEED}."));
     }
     for row in &table.rows {
         for column in &table.columns {

@@ -240,7 +240,7 @@ fn texts(
     }
     // Every shown number carries n, however narrow the terminal.
     let failed = matches!(cell.status, CellStatus::Failed) && value.mean.is_some();
-    out.push(show::n(cell, value) + if failed { " failed" } else { "" });
+    out.push(show::n(metric, cell, value) + if failed { " failed" } else { "" });
     out
 }
 

@@ -33,7 +33,7 @@ impl Page<'_> {
     }
     /// `±0.21 · n 3`
     fn qualifier(&self, metric: &MetricHead, cell: &Cell, value: &Value) -> String {
-        let n = show::n(cell, value);
+        let n = show::n(metric, cell, value);
         let n = if n.is_empty() { n } else { format!("n {n}") };
         let parts = [show::spread(metric, value), n];
         parts

@@ -83,7 +83,7 @@ fn float(table: &Table, metric: &MetricHead, out: &mut String) {
             out.push_str(&format!(
                 " & {ours} & {} & {}",
                 escape(step.trim()),
-                show::n(cell, value)
+                show::n(metric, cell, value)
             ));
         }
         out.push_str(" \\\\\n");

@@ -67,7 +67,7 @@ fn block(table: &Table, metric: &MetricHead, out: &mut String) {
             out.push_str(&format!(
                 " {ours} | {} | {} |",
                 step.trim(),
-                show::n(cell, value)
+                show::n(metric, cell, value)
             ));
         }
         out.push('\n');

@@ -48,6 +48,17 @@ pub fn t_two_sided(t: f64, df: usize) -> Option<f64> {
         .map(|d| (2.0 * d.sf(t.abs())).min(1.0))
 }
 
+/// The median; `None` of nothing. Of an even number, the mean of the middle two.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (
+        sorted.get(sorted.len().checked_sub(1)? / 2)?,
+        sorted.get(sorted.len() / 2)?,
+    );
+    Some((low + high) / 2.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

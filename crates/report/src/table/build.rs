@@ -11,7 +11,7 @@ use rungs_spec::result::{RunResult, RunState};
 use super::cell::{self, CellRun};
 use super::compare::{correct, mark_best};
 use super::value;
-use super::{Cell, CellStatus, ColumnHead, MetricHead, Row, Select, Table, Value};
+use super::{Cell, CellStatus, ColumnHead, EMULATED_SPEED, MetricHead, Row, Select, Table, Value};
 use crate::profile::profile_note;
 use crate::stats::mean::summary;
 
@@ -182,13 +182,42 @@ impl<'a> Builder<'a> {
                 Ok(count) => value.mean = Some(count),
                 Err(why) => value.reason = Some(why),
             },
-            Source::Timing => value.reason = Some(no_timing(planned.emulated)),
+            Source::Timing => self.time(&mut value, planned, name),
             Source::NotKept => {
                 value.reason = Some("kept as a series of each run, not as one number".into())
             }
             Source::Evaluated => self.evaluate(&mut value, planned, name),
         }
         value
+    }
+
+    /// From the cell's timing run alone: training runs share the machine, so their speed is none.
+    fn time(&self, value: &mut Value, planned: &PlanCell, name: &str) {
+        let run = planned
+            .timing
+            .as_ref()
+            .and_then(|key| self.results.get(key));
+        let timed = match run {
+            _ if planned.emulated => Err(EMULATED_SPEED.to_owned()),
+            Some(run) if run.state == RunState::Done => value::timed(run, name).ok_or_else(|| {
+                "the timing run says no speed: it was interrupted in each of its epochs".to_owned()
+            }),
+            Some(run) => Err(match &run.failure {
+                Some(failure) => format!("the timing run failed: {}", failure.message),
+                None => format!("the timing run is {}", run.state.word()),
+            }),
+            None => Err(
+                "no timing run yet: speed is measured by a run of its own, alone on the machine"
+                    .into(),
+            ),
+        };
+        match timed {
+            Ok(timed) => {
+                (value.mean, value.n) = (Some(timed), Some(1));
+                value.values = vec![timed];
+            }
+            Err(why) => value.reason = Some(why),
+        }
     }
 
     fn evaluate(&self, value: &mut Value, planned: &PlanCell, name: &str) {
@@ -250,17 +279,9 @@ enum Source {
 
 fn source(metric: &Metric) -> Source {
     match metric.name.split('/').next() {
+        _ if metric::is_timed(metric.name) => Source::Timing,
         Some("model") => Source::Counted,
-        Some("time" | "speed") => Source::Timing,
         Some("val" | "test" | "backbone") => Source::Evaluated,
         _ => Source::NotKept,
-    }
-}
-
-fn no_timing(emulated: bool) -> String {
-    if emulated {
-        "half precision is emulated here: its speed would say nothing about the paper's".into()
-    } else {
-        "no timing run: speed is measured by a run of its own, alone on the machine".into()
     }
 }

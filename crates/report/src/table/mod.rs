@@ -15,6 +15,9 @@ mod value;
 pub use build::build;
 pub(crate) use judge::N_TOO_SMALL;
 
+/// Why a cell in emulated half precision has no time and no throughput.
+pub(crate) const EMULATED_SPEED: &str = "FP16 is emulated on this CPU: its speed says nothing";
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -213,7 +216,8 @@ pub struct Value {
     pub paper: Option<f64>,
     /// No source was at hand for the paper's number.
     pub unverified: bool,
-    /// Values that the mean is over; `None` where nothing is measured (parameters, MACs).
+    /// Values that the mean is over; `None` where nothing is measured (parameters, MACs); 1 for times
+    /// and throughputs, which one timing run stands behind.
     pub n: Option<usize>,
     /// Mean over finished runs.
     pub mean: Option<f64>,

@@ -328,6 +328,122 @@ fn counts_are_exact_times_are_not_judged_and_held_labels_are_external() {
     );
 }
 
+const TIMED: &str = r#"
+title = "Timed"
+metrics = ["val/top1", "time/epoch_min", "speed/images_per_s"]
+[base]
+dataset = "fashion-mnist"
+epochs = 5
+batch_size = 100
+replicas = 1
+[[column]]
+id = "ours"
+[[row]]
+id = "fp32"
+paper.ours = { "time/epoch_min" = { value = 8, unverified = true } }
+[[row]]
+id = "resnet50b"
+on = "fp32"
+set = { model = "resnet50b" }
+[[row]]
+id = "fp16"
+add = ["fp16"]
+"#;
+
+#[test]
+fn times_come_from_the_timing_run_alone_and_without_evaluation() {
+    let plan = fixtures::plan_of(TIMED, None, 3);
+    // The training runs say a speed too: it must not be shown.
+    let mut results = fixtures::finished(&plan);
+    for run in results.values_mut() {
+        for e in &mut run.evaluations {
+            e.metrics.insert("system/images_per_s".into(), 99_999.0);
+        }
+    }
+    let timing = |row: &str, speeds: [f64; 3]| {
+        let key = plan.cell(row, "ours").unwrap().timing.as_ref().unwrap();
+        let mut run = fixtures::done(plan.run(key).unwrap(), 10.0);
+        for (e, speed) in run.evaluations.iter_mut().zip(speeds) {
+            e.metrics.insert("system/images_per_s".into(), speed);
+        }
+        (key.clone(), run)
+    };
+    // A slow first epoch decides nothing.
+    results.extend([timing("fp32", [100.0, 2000.0, 2200.0])]);
+    let before = build(&plan, &results, Select::Best);
+    let value =
+        |table: &Table, row: &str, name: &str| table.value(row, "ours", name).unwrap().clone();
+    let speed = value(&before, "fp32", "speed/images_per_s");
+    assert_eq!(
+        (speed.mean, speed.n, speed.verdict),
+        (Some(2000.0), Some(1), None)
+    );
+    let time = value(&before, "fp32", "time/epoch_min");
+    assert!(close(time.mean, 60_000.0 / 2000.0 / 60.0), "{time:?}");
+    assert_eq!(
+        (time.n, time.verdict, time.unverified),
+        (Some(1), None, true)
+    );
+    let missing = value(&before, "resnet50b", "time/epoch_min");
+    assert_eq!((missing.mean, missing.n, missing.delta), (None, None, None));
+    assert!(missing.reason.unwrap().contains("no timing run yet"));
+    let emulated = value(&before, "fp16", "time/epoch_min");
+    assert_eq!(
+        (emulated.mean, emulated.reason.as_deref()),
+        (
+            None,
+            Some("FP16 is emulated on this CPU: its speed says nothing")
+        )
+    );
+    // The cell speaks of its training runs, which are done.
+    assert_eq!(
+        before.cell("resnet50b", "ours").unwrap().status,
+        CellStatus::Done
+    );
+    assert_eq!(before.cell("resnet50b", "ours").unwrap().progress.runs, 3);
+    results.extend([timing("resnet50b", [1000.0, 1000.0, 1000.0])]);
+    let after = build(&plan, &results, Select::Best);
+    let slower = value(&after, "resnet50b", "time/epoch_min");
+    assert!(close(slower.delta, 0.5) && slower.p.is_none(), "{slower:?}");
+}
+
+#[test]
+fn unverified_numbers_of_the_paper_are_marked_in_every_form() {
+    use crate::export::{Format, export};
+    let plan = fixtures::plan_of(TIMED, None, 1);
+    let table = build(&plan, &BTreeMap::new(), Select::Best);
+    let text = crate::text::render(&table, 100, false);
+    let markdown = export(&table, Format::Markdown).unwrap();
+    let html = export(&table, Format::Html).unwrap();
+    for form in [text, markdown, html] {
+        assert!(
+            form.contains("8.0\u{2020}") && form.contains("unverified"),
+            "{form}"
+        );
+    }
+    let latex = export(&table, Format::Latex).unwrap();
+    assert!(
+        latex.contains("8.0\\dag{}") && latex.contains("unverified"),
+        "{latex}"
+    );
+    let csv = export(&table, Format::Csv).unwrap();
+    let at = csv
+        .lines()
+        .next()
+        .unwrap()
+        .split(',')
+        .position(|c| c == "unverified")
+        .unwrap();
+    let line = csv
+        .lines()
+        .find(|l| l.contains("fp32") && l.contains("time/epoch_min"))
+        .unwrap();
+    assert!(
+        line.split(',').nth(at).is_some_and(|c| c == "true"),
+        "{line}"
+    );
+}
+
 #[test]
 fn unplanned_rows_are_left_out() {
     let experiment = fixtures::plan("quick", 1).experiment;

@@ -1,11 +1,14 @@
 //! Where the number of one metric of one run comes from.
 
+use std::collections::BTreeMap;
+
 use rungs_spec::metric::Metric;
 use rungs_spec::recipe::Recipe;
 use rungs_spec::result::{Evaluation, RunResult};
 use rungs_spec::{dataset, model};
 
 use super::Select;
+use crate::stats::mean::median;
 
 /// Metrics by which a run's best epoch is chosen: the first that it has.
 const SELECTED_BY: [&str; 3] = ["val/top1", "val/map07", "val/miou"];
@@ -64,6 +67,24 @@ pub(super) fn last_bits<'a>(run: &'a RunResult, metric: &str) -> Option<(&'a [u8
         _ => return None,
     };
     (!bits.is_empty()).then_some((bits.as_slice(), last.n))
+}
+
+/// Throughput (images/s) or time (minutes of an epoch) of a timing run; `None` if it never said how
+/// fast it trained. Of training alone, evaluation left out: the median over its epochs, so that the
+/// first, with its warm-up of kernels and caches, does not decide.
+pub(super) fn timed(run: &RunResult, metric: &str) -> Option<f64> {
+    let by_epoch: BTreeMap<u64, f64> = run
+        .evaluations
+        .iter()
+        .filter_map(|e| Some((e.epoch, *e.metrics.get("system/images_per_s")?)))
+        .filter(|(_, speed)| speed.is_finite() && *speed > 0.0)
+        .collect();
+    let speed = median(&by_epoch.into_values().collect::<Vec<_>>())?;
+    if metric != "time/epoch_min" {
+        return Some(speed);
+    }
+    let images = run.progress.steps_per_epoch * u64::from(run.recipe.batch_size);
+    (images > 0).then(|| images as f64 / speed / 60.0)
 }
 
 /// Parameters or MACs of a recipe's model, or why they are not known.

@@ -126,6 +126,7 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
     let empty = Value::default();
     let value = cell.metrics.get(&head.name).unwrap_or(&empty);
     let number = |x| format::number(&head.name, x);
+    let timed = metric::is_timed(&head.name);
     let live = live(view, cell);
     let (step, step_class, step_small, step_title) = step(value, head);
     CellView {
@@ -141,11 +142,26 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
         ours: value.mean.map(number),
         value: value.mean,
         n: value.n,
-        href: shown_run(view, cell).map(|key| format!("/runs/{key}")),
-        small: small(value, cell, head, &live),
+        href: match timed {
+            true => timing_run(view, row, column).filter(|_| value.mean.is_some()),
+            false => shown_run(view, cell),
+        }
+        .map(|key| format!("/runs/{key}")),
+        small: match value.n {
+            // The status speaks of training runs.
+            Some(n) if timed => format!("n {n}"),
+            None if timed && cell.emulated => "emulated".to_owned(),
+            None if timed => {
+                match timing_run(view, row, column).and_then(|run| view.results.get(run)) {
+                    Some(run) => format!("timing {}", run.state.word()),
+                    None => "not timed".to_owned(),
+                }
+            }
+            _ => small(value, cell, head, &live),
+        },
         title: title(value, cell, head),
         best: value.best && value.mean.is_some(),
-        share: (cell.status == CellStatus::Running).then(|| percent(cell.progress.share)),
+        share: (!timed && cell.status == CellStatus::Running).then(|| percent(cell.progress.share)),
         step,
         step_class,
         step_small,
@@ -153,6 +169,11 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
         delta_value: value.delta,
         spark: charts::spark(&mean_curve(view, &cell.runs, &head.name), head),
     }
+}
+
+/// The run behind a cell's times and throughputs.
+fn timing_run<'a>(view: &'a View, row: &Row, column: &str) -> Option<&'a rungs_spec::RunKey> {
+    view.plan.cell(&row.id, column)?.timing.as_ref()
 }
 
 /// The run that a cell's number leads to: the one that needs a look, else the first that was queued.

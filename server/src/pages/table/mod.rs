@@ -6,8 +6,10 @@ mod proof;
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use rungs_report::Select;
 use rungs_report::table::{CellStatus, MetricHead, Table};
+use rungs_report::{Select, show};
+
+use rungs_spec::metric;
 
 use self::cell::{RowView, row_view};
 use self::proof::{Proof, proof};
@@ -185,6 +187,13 @@ fn page(view: &View, choices: &Choices) -> Result<TablePage, Failure> {
             "Changed by --set {}.",
             view.options.set.join(" --set ")
         ));
+    }
+    let shown = || table.values().filter(|(.., of, _)| of.name == head.name);
+    if shown().any(|(.., value)| value.unverified) {
+        note_more.push(show::UNVERIFIED.to_owned());
+    }
+    if metric::is_timed(&head.name) {
+        note_more.push(show::TIMES.to_owned());
     }
     Ok(TablePage {
         heading: heading(table),
