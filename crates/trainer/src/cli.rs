@@ -160,12 +160,27 @@ pub struct BenchStepArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
     pub device: DeviceArg,
+    /// How the replicas of a batch are computed on one device; default: as runs do
+    #[arg(long, value_enum)]
+    pub replica_layout: Option<ReplicaLayoutArg>,
+    /// Spread the replicas over these devices of the kind of `--device`, for example cuda:0,cuda:1
+    #[arg(long, value_delimiter = ',', conflicts_with = "replica_layout")]
+    pub devices: Vec<String>,
     /// Take turns with another program: for every line on standard input so many steps, answered by a JSON line
     #[arg(long, conflicts_with = "steps")]
     pub turns: bool,
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How the replicas of a batch are computed on one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReplicaLayoutArg {
+    /// One pass over the whole batch, BN slice by slice
+    Slices,
+    /// One pass per replica, gradients added: less memory
+    MicroBatches,
 }
 
 /// Where a benchmark computes.

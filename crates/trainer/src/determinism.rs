@@ -2,26 +2,15 @@
 //! only, so that a resumed run draws what an uninterrupted one would. The only file that seeds
 //! libtorch. (Shuffling and augmentation are rungs-data's, by the same rule.)
 
-use tch::Device;
-
 /// Fixes libtorch's thread counts and kernels: same threads, same bits.
 pub fn set_up(compute_threads: u32) {
     tch::set_num_threads(compute_threads.max(1) as i32);
     tch::set_num_interop_threads(1);
 }
 
-/// Seeds libtorch's own generator for one step; only dropout draws from it.
-pub fn seed_step(seed: u64, step: u64) {
-    tch::manual_seed(Stream::new(seed, &format!("step {step}")).next_u64() as i64);
-}
-
-/// The device that runs compute on.
-pub fn device(arithmetic: rungs_spec::protocol::Arithmetic) -> Device {
-    match arithmetic {
-        rungs_spec::protocol::Arithmetic::Cuda => Device::Cuda(0),
-        rungs_spec::protocol::Arithmetic::Cpu
-        | rungs_spec::protocol::Arithmetic::CpuEmulatedHalf => Device::Cpu,
-    }
+/// Seeds libtorch's own generator, from which training draws nothing: benchmarks do.
+pub fn seed_libtorch(seed: u64) {
+    tch::manual_seed(seed as i64);
 }
 
 /// A stream of random numbers: SplitMix64 from a hash of seed and purpose.

@@ -97,7 +97,7 @@ pub fn evaluate(
                 parameters,
                 norms,
                 boundary,
-                dropout: false,
+                dropout: None,
             },
         );
         let logits = loss::in_full_precision(&logits);

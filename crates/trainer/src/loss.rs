@@ -1,7 +1,7 @@
 //! What is the loss of a batch? Softmax cross entropy with smoothed and mixed labels, plus what a
 //! teacher says; always at least in FP32 (recipes.md section 3; trap 17).
 
-use tch::{Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 /// What a network should say about the images of a batch.
 #[derive(Debug)]
@@ -32,6 +32,21 @@ pub struct Distill {
     pub soft_weight: f64,
     /// Weight of the cross entropy with the labels.
     pub hard_weight: f64,
+}
+
+impl Targets {
+    /// Those of some rows, on a device; what the teacher says is left out.
+    pub fn rows(&self, start: i64, rows: i64, device: Device) -> Targets {
+        let part = |labels: &Tensor| labels.narrow(0, start, rows).to_device(device);
+        Targets {
+            labels: part(&self.labels),
+            mixed: self
+                .mixed
+                .as_ref()
+                .map(|(lambda, partners)| (*lambda, part(partners))),
+            teacher: None,
+        }
+    }
 }
 
 impl Loss {
@@ -91,8 +106,6 @@ fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
     use super::*;
 
     const T: f64 = 20.0;

@@ -39,6 +39,17 @@ impl Scale {
         }
     }
 
+    /// The same tensors.
+    pub fn shallow_clone(&self) -> Scale {
+        match self {
+            Scale::Static(scale) => Scale::Static(*scale),
+            Scale::Dynamic { scale, good } => Scale::Dynamic {
+                scale: scale.shallow_clone(),
+                good: good.shallow_clone(),
+            },
+        }
+    }
+
     /// The loss times the scale, on the loss's device.
     pub fn apply(&self, loss: &Tensor) -> Tensor {
         match self {

@@ -7,12 +7,13 @@
 //! | which attempt is this, who may write? | [`attempts`], [`events`] |
 //! | what is in a checkpoint, which one counts? | [`checkpoint`] |
 //! | what is one training step? | [`training`], [`loss`], [`loss_scale`], [`optimiser`] |
+//! | which replicas are computed where? | [`replica_layout`], [`share`] |
 //! | how are images mixed, what does a teacher say? | [`mixup`], [`teacher`] |
 //! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
 //! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
 //! | what of a recipe is supported? | [`supported`] |
 //! | which allocator, and why is memory not given back? | [`memory`] |
-//! | where do random numbers come from? | [`determinism`] |
+//! | where do random numbers come from? | [`determinism`], [`dropout`] |
 //!
 //! Architecture invariants: knows neither SQL nor the store; only appends to files in its run
 //! directory; reads back from the device once per block of steps.
@@ -23,6 +24,7 @@ mod checkpoint;
 mod cli;
 mod commands;
 mod determinism;
+mod dropout;
 mod environment;
 mod evaluate;
 mod events;
@@ -38,8 +40,10 @@ mod norm;
 mod optimiser;
 mod parameters;
 mod readback;
+mod replica_layout;
 mod run;
 mod session;
+mod share;
 mod supported;
 mod teacher;
 mod training;

@@ -89,6 +89,15 @@ impl Mixup {
         }))
     }
 
+    /// These, step by step.
+    #[cfg(test)]
+    pub fn given(mixes: Vec<Mix>) -> Mixup {
+        Mixup {
+            batch: mixes[0].partner.len(),
+            source: Source::Given(mixes),
+        }
+    }
+
     /// The mixing of the `step`-th update.
     pub fn of_step(&self, step: u64) -> Mix {
         match &self.source {

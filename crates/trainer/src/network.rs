@@ -9,7 +9,8 @@ mod fold;
 use rungs_spec::model::{Layer, Model};
 use tch::{Kind, Tensor};
 
-use crate::norm::{self, Replicas, RunningStats};
+use crate::dropout::Dropout;
+use crate::norm::{self, RunningStats};
 
 /// What a parameter is for: decides its initial value, its decay and its precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,17 +53,17 @@ pub struct NormSpec {
 }
 
 /// A layer tree with its parameters resolved to indices.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Network {
     operations: Vec<Operation>,
     /// Trainable tensors in PyTorch's order.
     pub parameters: Vec<ParameterSpec>,
     /// Batch normalisations in order of execution.
     pub norms: Vec<NormSpec>,
-    has_dropout: bool,
+    dropouts: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Operation {
     Conv {
         weight: usize,
@@ -87,7 +88,10 @@ enum Operation {
         count_include_pad: bool,
     },
     GlobalAvgPool,
-    Dropout(f64),
+    Dropout {
+        layer: usize,
+        p: f64,
+    },
     Linear {
         weight: usize,
         bias: usize,
@@ -129,7 +133,7 @@ impl Boundary {
 #[derive(Debug, Clone, Copy)]
 pub enum Norms<'a> {
     /// The batch, in slices; running statistics are updated.
-    Train(&'a Replicas),
+    Train(&'a [RunningStats]),
     /// The whole batch; nothing is updated.
     Batch,
     /// Running statistics.
@@ -147,8 +151,8 @@ pub struct Pass<'a> {
     pub norms: Norms<'a>,
     /// Layer boundaries.
     pub boundary: Boundary,
-    /// Whether dropout drops.
-    pub dropout: bool,
+    /// What dropout drops, `None` = nothing.
+    pub dropout: Option<Dropout>,
 }
 
 impl Network {
@@ -158,15 +162,10 @@ impl Network {
             operations: Vec::new(),
             parameters: Vec::new(),
             norms: Vec::new(),
-            has_dropout: false,
+            dropouts: 0,
         };
         network.operations = network.resolve(&model.layers);
         network
-    }
-
-    /// Whether training draws random numbers (dropout).
-    pub fn has_dropout(&self) -> bool {
-        self.has_dropout
     }
 
     fn parameter(&mut self, name: String, shape: Vec<i64>, role: Role) -> usize {
@@ -247,8 +246,11 @@ impl Network {
             },
             Layer::GlobalAvgPool => Operation::GlobalAvgPool,
             Layer::Dropout { p } => {
-                self.has_dropout |= *p > 0.0;
-                Operation::Dropout(*p)
+                self.dropouts += 1;
+                Operation::Dropout {
+                    layer: self.dropouts - 1,
+                    p: *p,
+                }
             }
             Layer::Linear {
                 name,
@@ -361,7 +363,10 @@ impl Network {
                 None,
             ),
             Operation::GlobalAvgPool => x.mean_dim([2, 3].as_slice(), false, None),
-            Operation::Dropout(p) => x.dropout(*p, pass.dropout),
+            Operation::Dropout { layer, p } => match pass.dropout {
+                Some(dropout) => dropout.apply(*layer, *p, &x),
+                None => x,
+            },
             Operation::Linear { weight, bias } => {
                 x.linear(&pass.parameters[*weight], Some(&pass.parameters[*bias]))
             }
@@ -388,7 +393,7 @@ impl Network {
             eps: spec.eps,
         };
         match pass.norms {
-            Norms::Train(replicas) => replicas.normalise(n, x, affine),
+            Norms::Train(replicas) => norm::of_slices(replicas, n, x, affine),
             Norms::Batch => norm::of_batch(x, affine),
             Norms::Running(stats) => norm::of_running(x, stats.of(n), affine),
             Norms::Folded(folded) => {

@@ -52,7 +52,7 @@ fn pass<'a>(parameters: &'a Parameters, norms: Norms<'a>, boundary: Boundary) ->
         parameters: parameters.leaves(),
         norms,
         boundary,
-        dropout: true,
+        dropout: None,
     }
 }
 
@@ -65,7 +65,7 @@ fn emulated_half_rounds_activations_and_gradients_at_every_layer_boundary() {
         &images(8, 28, Kind::Float),
         pass(
             &parameters,
-            Norms::Train(&replicas),
+            Norms::Train(replicas.each()),
             Boundary::Rounded(Kind::Half),
         ),
     );
@@ -134,7 +134,7 @@ fn trap_7_zero_gamma_makes_a_block_the_relu_of_its_shortcut() {
     let x = images(4, 8, Kind::Float)
         .repeat([1, 3, 1, 1])
         .narrow(1, 0, 8);
-    let pass = pass(&parameters, Norms::Train(&replicas), Boundary::Exact);
+    let pass = pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact);
     let expected = network.sequence(&shortcut, x.shallow_clone(), pass).relu();
     let (whole, ..) = small("resnet50", Arithmetic::Plain(Kind::Float), 1);
     let got = whole.operation(&whole.operations[block], x, pass);
@@ -148,7 +148,7 @@ fn trap_19_running_statistics_are_those_of_the_replicas_slice() {
     let x = images(8, 28, Kind::Double);
     let _ = network.forward(
         &x,
-        pass(&parameters, Norms::Train(&replicas), Boundary::Exact),
+        pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact),
     );
     let conv = x.conv2d(
         &parameters.leaves()[0],
@@ -193,14 +193,14 @@ fn replicas_are_as_if_each_had_its_own_network() {
     let x = images(8, 28, Kind::Double);
     let both = network.forward(
         &x,
-        pass(&parameters, Norms::Train(&replicas), Boundary::Exact),
+        pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact),
     );
     for r in 0..2 {
         let alone = Replicas::new(&network, 1, Kind::Double, Device::Cpu);
         let slice = x.narrow(0, 4 * r, 4);
         let logits = network.forward(
             &slice,
-            pass(&parameters, Norms::Train(&alone), Boundary::Exact),
+            pass(&parameters, Norms::Train(alone.each()), Boundary::Exact),
         );
         assert!(logits.allclose(&both.narrow(0, 4 * r, 4), 1e-12, 1e-12, false));
         assert!(alone.each()[0].flat.allclose(
@@ -221,7 +221,7 @@ fn every_resnet_computes_odd_sizes_and_the_right_strides() {
             let x = images(2, side, Kind::Float);
             let logits = network.forward(
                 &x,
-                pass(&parameters, Norms::Train(&replicas), Boundary::Exact),
+                pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact),
             );
             assert_eq!(logits.size(), [2, 10], "{name} at {side}");
         }
@@ -246,7 +246,7 @@ fn folding_bn_into_convolutions_changes_nothing_but_rounding() {
     for _ in 0..3 {
         let _ = network.forward(
             &x,
-            pass(&parameters, Norms::Train(&replicas), Boundary::Exact),
+            pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact),
         );
     }
     let stats = replicas.mean(&network);

@@ -71,9 +71,15 @@ pub struct Replicas {
 impl Replicas {
     /// `count` replicas with mean 0 and variance 1.
     pub fn new(network: &Network, count: u32, kind: Kind, device: Device) -> Replicas {
+        Replicas::spread(network, &vec![device; count as usize], kind)
+    }
+
+    /// One replica per device named, with mean 0 and variance 1.
+    pub fn spread(network: &Network, devices: &[Device], kind: Kind) -> Replicas {
         Replicas {
-            stats: (0..count)
-                .map(|_| RunningStats::new(network, kind, device))
+            stats: devices
+                .iter()
+                .map(|device| RunningStats::new(network, kind, *device))
                 .collect(),
         }
     }
@@ -83,45 +89,55 @@ impl Replicas {
         &self.stats
     }
 
-    /// What evaluation and checkpoints use: the mean over replicas.
+    /// Replica by replica, to be updated.
+    pub fn each_mut(&mut self) -> &mut [RunningStats] {
+        &mut self.stats
+    }
+
+    /// What evaluation and checkpoints use: the mean over replicas, on the first one's device.
     pub fn mean(&self, network: &Network) -> RunningStats {
-        let flats: Vec<&Tensor> = self.stats.iter().map(|stats| &stats.flat).collect();
+        let device = self.stats.first().map_or(Device::Cpu, |s| s.flat.device());
+        let flats: Vec<Tensor> = self
+            .stats
+            .iter()
+            .map(|stats| stats.flat.to_device(device))
+            .collect();
         let mean = match flats.as_slice() {
             [one] => one.copy(),
             many => Tensor::stack(many, 0).mean_dim([0].as_slice(), false, None),
         };
         RunningStats::of_flat(network, mean)
     }
+}
 
-    /// Normalises x (N, C, H, W): slice r with its own statistics, which also update replica r's
-    /// running ones (variance unbiased, as PyTorch's).
-    pub fn normalise(&self, n: usize, x: &Tensor, affine: Affine) -> Tensor {
-        let one = |x: &Tensor, stats: &RunningStats| {
-            let (mean, var) = stats.of(n);
-            x.batch_norm(
-                Some(affine.gamma),
-                Some(affine.beta),
-                Some(mean),
-                Some(var),
-                true,
-                MOMENTUM,
-                affine.eps,
-                true,
-            )
-        };
-        if let [stats] = self.stats.as_slice() {
-            return one(x, stats);
-        }
-        let slice = x.size()[0] / self.stats.len() as i64;
-        // split, not narrow: its derivative is one concatenation instead of a padded copy per slice.
-        let slices: Vec<Tensor> = x
-            .split(slice, 0)
-            .iter()
-            .zip(&self.stats)
-            .map(|(x, stats)| one(x, stats))
-            .collect();
-        Tensor::cat(&slices, 0)
+/// Normalises x (N, C, H, W): the r-th of `replicas` slices with its own statistics, which also update
+/// replica r's running ones (variance unbiased, as PyTorch's).
+pub fn of_slices(replicas: &[RunningStats], n: usize, x: &Tensor, affine: Affine) -> Tensor {
+    let one = |x: &Tensor, stats: &RunningStats| {
+        let (mean, var) = stats.of(n);
+        x.batch_norm(
+            Some(affine.gamma),
+            Some(affine.beta),
+            Some(mean),
+            Some(var),
+            true,
+            MOMENTUM,
+            affine.eps,
+            true,
+        )
+    };
+    if let [stats] = replicas {
+        return one(x, stats);
     }
+    let slice = x.size()[0] / replicas.len() as i64;
+    // split, not narrow: its derivative is one concatenation instead of a padded copy per slice.
+    let slices: Vec<Tensor> = x
+        .split(slice, 0)
+        .iter()
+        .zip(replicas)
+        .map(|(x, stats)| one(x, stats))
+        .collect();
+    Tensor::cat(&slices, 0)
 }
 
 /// With the statistics of the whole batch; nothing is updated.

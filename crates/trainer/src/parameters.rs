@@ -136,6 +136,18 @@ impl Parameters {
         }
     }
 
+    /// How forward computes with them.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
+    /// The values of another copy of them, on any device.
+    pub fn copy_from(&mut self, other: &Parameters) {
+        let _guard = tch::no_grad_guard();
+        self.master.copy_(&other.master);
+        self.refresh();
+    }
+
     /// What forward computes with, in the network's order; gradients flow to these.
     pub fn leaves(&self) -> &[Tensor] {
         &self.leaves

@@ -10,6 +10,7 @@ use crate::init::Distribution;
 use crate::loss::{Distill, Loss};
 use crate::optimiser::Settings;
 use crate::parameters::Arithmetic;
+use crate::replica_layout::ReplicaLayout;
 
 /// A recipe in the trainer's terms.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Settled {
     pub zero_gamma: bool,
     /// Slices of a batch with BN statistics of their own.
     pub replicas: u32,
+    /// Where and how they are computed.
+    pub layout: ReplicaLayout,
 }
 
 /// Where initial weights come from.
@@ -151,5 +154,6 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
         init,
         zero_gamma: *zero_gamma,
         replicas: *replicas,
+        layout: ReplicaLayout::of_run(run)?,
     })
 }

@@ -23,7 +23,6 @@ pub struct Teacher {
     parameters: Vec<Tensor>,
     folded: Vec<(Tensor, Tensor)>,
     kind: Kind,
-    device: Device,
 }
 
 impl Teacher {
@@ -64,7 +63,7 @@ impl Teacher {
     }
 
     /// A network with these weights. Error: what of them does not fit.
-    fn new(
+    pub fn new(
         network: Network,
         dict: &weights::StateDict,
         arithmetic: Arithmetic,
@@ -86,21 +85,36 @@ impl Teacher {
             folded: folded.iter().map(|(w, b)| (cast(w), cast(b))).collect(),
             network,
             kind,
-            device,
         })
     }
 
-    /// Logits (N, classes), at least FP32, of images (N, 3, H, W) in any kind.
+    /// The same teacher on another device.
+    pub fn on(&self, device: Device) -> Teacher {
+        let _guard = tch::no_grad_guard();
+        let there = |tensor: &Tensor| tensor.to_device(device);
+        Teacher {
+            network: self.network.clone(),
+            parameters: self.parameters.iter().map(there).collect(),
+            folded: self
+                .folded
+                .iter()
+                .map(|(w, b)| (there(w), there(b)))
+                .collect(),
+            kind: self.kind,
+        }
+    }
+
+    /// Logits (N, classes), at least FP32, of images (N, 3, H, W) in any kind, on the teacher's
+    /// device.
     pub fn logits(&self, images: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         let pass = Pass {
             parameters: &self.parameters,
             norms: Norms::Folded(&self.folded),
             boundary: Boundary::Exact,
-            dropout: false,
+            dropout: None,
         };
-        let images = images.to_device(self.device).to_kind(self.kind);
-        loss::in_full_precision(&self.network.forward(&images, pass))
+        loss::in_full_precision(&self.network.forward(&images.to_kind(self.kind), pass))
     }
 }
 
@@ -147,10 +161,10 @@ mod tests {
             parameters: parameters.leaves(),
             norms,
             boundary: Boundary::Exact,
-            dropout: false,
+            dropout: None,
         };
         for _ in 0..3 {
-            let _ = network.forward(&images(), pass(Norms::Train(&replicas)));
+            let _ = network.forward(&images(), pass(Norms::Train(replicas.each())));
         }
         let stats = replicas.mean(&network);
         let dict = weights::state_dict(&network, &parameters, &stats);

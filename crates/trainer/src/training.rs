@@ -3,15 +3,17 @@
 use rungs_spec::model::Model;
 use tch::{Device, Tensor};
 
-use crate::determinism;
+use crate::dropout::Dropout;
 use crate::failure::Failure;
 use crate::loss::Targets;
 use crate::loss_scale::Scale;
 use crate::mixup::Mixup;
-use crate::network::{Boundary, Network, Norms, Pass};
+use crate::network::{Boundary, Network};
 use crate::norm::Replicas;
 use crate::optimiser::Optimiser;
 use crate::parameters::{Arithmetic, Parameters};
+use crate::replica_layout::Part;
+use crate::share::{self, Computed, Share};
 use crate::supported::Settled;
 use crate::teacher::Teacher;
 
@@ -22,39 +24,56 @@ pub struct Training {
     pub network: Network,
     /// Weights.
     pub parameters: Parameters,
-    /// Running statistics.
+    /// Running statistics, each on the device of its replica.
     pub replicas: Replicas,
     /// Momentum.
     pub optimiser: Optimiser,
     /// Multiplier of the loss.
     pub scale: Scale,
-    /// Where it computes.
+    /// Where weights and momentum are.
     pub device: Device,
     settled: Settled,
     mixup: Option<Mixup>,
     teacher: Option<Teacher>,
+    /// What each device does, this one's first.
+    parts: Vec<Part>,
+    /// The other devices', in the order of `parts`.
+    copies: Vec<Copy>,
     seed: u64,
+}
+
+/// What a device other than the main one has of its own.
+#[derive(Debug)]
+struct Copy {
+    parameters: Parameters,
+    teacher: Option<Teacher>,
 }
 
 impl Training {
     /// A network with all parameters zero and optimiser at rest: initial weights or a checkpoint
-    /// come next.
+    /// come next. The teacher is on the main device of `settled.layout`.
     pub fn new(
         model: &Model,
         settled: Settled,
         mixup: Option<Mixup>,
         teacher: Option<Teacher>,
         seed: u64,
-        device: Device,
     ) -> Training {
         let network = Network::new(model);
-        let parameters = Parameters::new(&network, settled.arithmetic, device);
-        let replicas = Replicas::new(
-            &network,
-            settled.replicas,
-            settled.arithmetic.master(),
-            device,
-        );
+        let arithmetic = settled.arithmetic;
+        let device = settled.layout.main();
+        let parts = settled.layout.parts(settled.replicas as usize);
+        let parameters = Parameters::new(&network, arithmetic, device);
+        let places: Vec<Device> = parts
+            .iter()
+            .flat_map(|part| vec![part.device; part.replicas])
+            .collect();
+        let replicas = Replicas::spread(&network, &places, arithmetic.master());
+        let copies = parts.iter().skip(1).map(|part| Copy {
+            parameters: Parameters::new(&network, arithmetic, part.device),
+            teacher: teacher.as_ref().map(|teacher| teacher.on(part.device)),
+        });
+        let copies = copies.collect();
         let optimiser = Optimiser::new(&parameters, settled.optimiser);
         Training {
             network,
@@ -66,6 +85,8 @@ impl Training {
             settled,
             mixup,
             teacher,
+            parts,
+            copies,
             seed,
         }
     }
@@ -75,13 +96,8 @@ impl Training {
         self.settled.arithmetic
     }
 
-    /// Whether values are rounded at layer boundaries.
-    pub fn boundary(&self) -> Boundary {
-        boundary(self.settled.arithmetic)
-    }
-
-    /// One update at `lr` with images (N, 3, H, W) in master precision and labels (N), on the device.
-    /// Returns the loss, the mean over the whole batch, as a scalar that stays on the device.
+    /// One update at `lr` with images (N, 3, H, W) in master precision and labels (N), on the main
+    /// device. Returns the loss, the mean over the whole batch, as a scalar that stays on the device.
     pub fn step(
         &mut self,
         images: &Tensor,
@@ -89,46 +105,90 @@ impl Training {
         step: u64,
         lr: f64,
     ) -> Result<Tensor, Failure> {
-        if self.network.has_dropout() {
-            determinism::seed_step(self.seed, step);
+        self.step_with(share::compute_all, images, labels, step, lr)
+    }
+
+    /// As `step`, with the way shares are computed.
+    fn step_with(
+        &mut self,
+        compute: fn(Vec<Share>) -> Result<Vec<Computed>, Failure>,
+        images: &Tensor,
+        labels: &Tensor,
+        step: u64,
+        lr: f64,
+    ) -> Result<Tensor, Failure> {
+        // Before, not after: then nothing else that changes the weights has to think of the copies.
+        for copy in &mut self.copies {
+            copy.parameters.copy_from(&self.parameters);
         }
-        let (images, targets) = self.batch(images, labels, step);
-        let pass = Pass {
-            parameters: self.parameters.leaves(),
-            norms: Norms::Train(&self.replicas),
-            boundary: self.boundary(),
-            dropout: true,
-        };
-        let logits = self.network.forward(&images, pass);
-        let loss = self.settled.loss.of(&logits, &targets);
-        let scaled = self.scale.apply(&loss);
-        let gradients = Tensor::f_run_backward(&[scaled], self.parameters.leaves(), false, false)?;
-        let gradient = self.parameters.pieces(&gradients, &self.scale);
-        let finite = self.optimiser.step(&mut self.parameters, &gradient, lr);
+        let (images, targets) = self.mix(images, labels, step);
+        let mut computed = compute(self.shares(images, targets, step))?.into_iter();
+        let first = computed.next();
+        let mut sum = first.ok_or_else(|| Failure::permanent("the batch has no share"))?;
+        for other in computed {
+            sum.add(other, self.device);
+        }
+        let finite = self.optimiser.step(&mut self.parameters, &sum.gradient, lr);
         if let Some(finite) = finite {
             self.scale.update(&finite);
         }
-        Ok(loss.detach())
+        Ok(sum.loss)
     }
 
-    /// What the network sees of a batch, and what it should say: images mixed and in the kind of
-    /// activations, labels, the teacher's logits.
-    fn batch(&self, images: &Tensor, labels: &Tensor, step: u64) -> (Tensor, Targets) {
+    /// What the network sees of a batch, and what it should say.
+    fn mix(&self, images: &Tensor, labels: &Tensor, step: u64) -> (Tensor, Targets) {
         let mut targets = Targets {
             labels: labels.shallow_clone(),
             mixed: None,
             teacher: None,
         };
-        let mut images = images.shallow_clone();
-        if let Some(mixup) = &self.mixup {
-            let mix = mixup.of_step(step);
-            let partner = Tensor::from_slice(&mix.partner).to_device(self.device);
-            images = mix.images(&images, &partner);
-            targets.mixed = Some((mix.lambda, labels.index_select(0, &partner)));
+        let Some(mixup) = &self.mixup else {
+            return (images.shallow_clone(), targets);
+        };
+        let mix = mixup.of_step(step);
+        let partner = Tensor::from_slice(&mix.partner).to_device(self.device);
+        targets.mixed = Some((mix.lambda, labels.index_select(0, &partner)));
+        (mix.images(images, &partner), targets)
+    }
+
+    /// The batch as each device's share.
+    fn shares(&mut self, images: Tensor, targets: Targets, step: u64) -> Vec<Share<'_>> {
+        let batch = images.size()[0];
+        let rows = batch / i64::from(self.settled.replicas);
+        let mut stats = self.replicas.each_mut();
+        let main = (&mut self.parameters, self.teacher.as_mut());
+        let others = self.copies.iter_mut();
+        let others = others.map(|copy| (&mut copy.parameters, copy.teacher.as_mut()));
+        let mut shares = Vec::new();
+        let mut first_replica = 0;
+        for (part, (parameters, teacher)) in
+            self.parts.iter().zip(std::iter::once(main).chain(others))
+        {
+            let (own, rest) = stats.split_at_mut(part.replicas);
+            stats = rest;
+            let (start, count) = (first_replica as i64 * rows, part.replicas as i64 * rows);
+            shares.push(Share {
+                network: &self.network,
+                parameters,
+                teacher,
+                stats: own,
+                passes: part.passes,
+                images: images.narrow(0, start, count),
+                targets: targets.rows(start, count, self.device),
+                batch,
+                loss: self.settled.loss,
+                scale: self.scale.shallow_clone(),
+                boundary: boundary(self.settled.arithmetic),
+                dropout: Dropout {
+                    seed: self.seed,
+                    step,
+                    first_replica,
+                    replicas: part.replicas,
+                },
+            });
+            first_replica += part.replicas;
         }
-        targets.teacher = self.teacher.as_ref().map(|teacher| teacher.logits(&images));
-        let kind = self.arithmetic().activations();
-        (images.to_kind(kind), targets)
+        shares
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests of a whole step: loss scale and precision (trap 18).
+//! Tests of a whole step: loss scale and precision (trap 18), mixup (trap 16), replica layouts.
 
 use rungs_spec::model::Shape;
 use rungs_spec::recipe::{Decay, DynamicWord, LossScale, Variant};
@@ -7,7 +7,9 @@ use tch::Kind;
 use super::*;
 use crate::init::{self, Distribution};
 use crate::loss::Loss;
+use crate::mixup::Mix;
 use crate::optimiser::Settings;
+use crate::replica_layout::ReplicaLayout;
 use crate::supported::InitialWeights;
 
 fn settled(arithmetic: Arithmetic, loss_scale: LossScale) -> Settled {
@@ -29,19 +31,32 @@ fn settled(arithmetic: Arithmetic, loss_scale: LossScale) -> Settled {
         init: InitialWeights::Drawn(Distribution::Xavier),
         zero_gamma: false,
         replicas: 2,
+        layout: ReplicaLayout::Slices(Device::Cpu),
     }
 }
 
 fn training(settled: Settled) -> Training {
+    training_with(settled, 0.0, None, None)
+}
+
+fn model(dropout: f64) -> Model {
     let shape = Shape {
         depths: vec![1, 1],
         width: 0.125,
-        dropout: 0.0,
+        dropout,
         variant: Variant::Paper,
         classes: 10,
     };
-    let model = Model::build("resnet50", &shape).expect("a known model");
-    let mut training = Training::new(&model, settled, None, None, 1, Device::Cpu);
+    Model::build("resnet50", &shape).expect("a known model")
+}
+
+fn training_with(
+    settled: Settled,
+    dropout: f64,
+    mixup: Option<Mixup>,
+    teacher: Option<Teacher>,
+) -> Training {
+    let mut training = Training::new(&model(dropout), settled, mixup, teacher, 1);
     init::draw(
         &mut training.parameters,
         &training.network.parameters,
@@ -166,4 +181,102 @@ fn trap_18_an_overflowing_step_is_skipped_and_halves_the_scale() {
         too_much / 2f64.powi(skipped as i32)
     );
     assert_eq!(good.int64_value(&[]), 1);
+}
+
+fn mixes(lambdas: &[f64]) -> Option<Mixup> {
+    let mix = |lambda: &f64| Mix {
+        lambda: *lambda,
+        partner: vec![3, 2, 1, 0, 5, 6, 7, 4],
+    };
+    Some(Mixup::given(lambdas.iter().map(mix).collect()))
+}
+
+/// recipes.md section 7, trap 16: lambda = 1 trains as without mixup, bit by bit, in every precision.
+#[test]
+fn trap_16_lambda_1_trains_to_the_same_bits_as_no_mixup() {
+    for arithmetic in [
+        Arithmetic::Plain(Kind::Float),
+        Arithmetic::Plain(Kind::Double),
+        Arithmetic::EmulatedHalf(Kind::Half),
+    ] {
+        let (images, labels) = batch(arithmetic.master());
+        let trained = |mixup| {
+            let settled = settled(arithmetic, LossScale::Static(1024.0));
+            let mut training = training_with(settled, 0.0, mixup, None);
+            let mut losses = Vec::new();
+            for step in 0..2 {
+                let loss = training.step(&images, &labels, step, 0.1).expect("a step");
+                losses.push(loss.double_value(&[]));
+            }
+            (losses, training.parameters.master)
+        };
+        let (plain, mixed) = (trained(None), trained(mixes(&[1.0, 1.0])));
+        assert_eq!(plain.0, mixed.0);
+        assert!(plain.1.equal(&mixed.1), "{arithmetic:?}");
+        assert_ne!(plain.0, trained(mixes(&[0.5, 0.5])).0);
+    }
+}
+
+/// What is left after some steps with everything on: losses, weights, running statistics.
+fn everything(layout: ReplicaLayout, at_once: bool) -> (Vec<f64>, Tensor, Vec<Tensor>) {
+    let exact = Arithmetic::Plain(Kind::Double);
+    let mut settled = settled(exact, LossScale::Static(1.0));
+    settled.replicas = 4;
+    settled.layout = layout;
+    settled.loss.distill = Some(crate::loss::Distill {
+        temperature: 20.0,
+        soft_weight: 1.0,
+        hard_weight: 1.0,
+    });
+    let source = training(self::settled(exact, LossScale::Static(1.0)));
+    let stats = source.replicas.mean(&source.network);
+    let dict = crate::weights::state_dict(&source.network, &source.parameters, &stats);
+    let teacher = Teacher::new(Network::new(&model(0.0)), &dict, exact, Device::Cpu);
+    let mut training = training_with(
+        settled,
+        0.3,
+        mixes(&[0.3, 0.8, 0.9]),
+        Some(teacher.expect("a teacher")),
+    );
+    let (images, labels) = batch(Kind::Double);
+    let mut losses = Vec::new();
+    for step in 0..3 {
+        let loss = if at_once {
+            training.step_with(share::at_once, &images, &labels, step, 0.01)
+        } else {
+            training.step(&images, &labels, step, 0.01)
+        };
+        losses.push(loss.expect("a step").double_value(&[]));
+    }
+    let stats = training.replicas.each().iter();
+    (
+        losses,
+        training.parameters.master.copy(),
+        stats.map(|stats| stats.flat.copy()).collect(),
+    )
+}
+
+/// However replicas are computed, FP64 gives the same losses, weights and running statistics, with
+/// mixup, a teacher, label smoothing and dropout.
+#[test]
+fn every_replica_layout_trains_to_the_same_weights() {
+    let slices = everything(ReplicaLayout::Slices(Device::Cpu), false);
+    let close = |a: &Tensor, b: &Tensor| a.allclose(b, 1e-12, 1e-12, false);
+    for (layout, at_once) in [
+        (ReplicaLayout::MicroBatches(Device::Cpu), false),
+        (ReplicaLayout::Devices(vec![Device::Cpu; 2]), false),
+        (ReplicaLayout::Devices(vec![Device::Cpu; 4]), true),
+    ] {
+        let other = everything(layout.clone(), at_once);
+        for (a, b) in slices.0.iter().zip(&other.0) {
+            assert!((a - b).abs() < 1e-12 * a.abs(), "{layout:?}: {a} {b}");
+        }
+        assert!(close(&slices.1, &other.1), "{layout:?}: weights");
+        for (r, (a, b)) in slices.2.iter().zip(&other.2).enumerate() {
+            assert!(close(a, b), "{layout:?}: replica {r}");
+        }
+    }
+    // The test sees that replicas differ, and that training has moved.
+    assert!(!close(&slices.2[0], &slices.2[1]));
+    assert!(slices.0[0] != slices.0[2]);
 }

@@ -13,10 +13,11 @@ use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
 use super::{print, recipe_file};
-use crate::cli::{BenchStepArgs, DeviceArg};
+use crate::cli::{BenchStepArgs, DeviceArg, ReplicaLayoutArg};
 use crate::failure::Failure;
 use crate::init::{self, Distribution};
 use crate::mixup::Mixup;
+use crate::replica_layout::ReplicaLayout;
 use crate::teacher::{self, Teacher};
 use crate::training::Training;
 use crate::{determinism, environment, supported};
@@ -143,7 +144,7 @@ impl Bench {
                 DeviceArg::Cuda => Arithmetic::Cuda,
             },
             compute_threads: args.threads,
-            devices: Vec::new(),
+            devices: args.devices.clone(),
             timing: false,
             checkpoint_every_s: f64::INFINITY,
             dataset: DatasetRef {
@@ -155,9 +156,15 @@ impl Bench {
             recipe,
         };
         determinism::set_up(args.threads);
-        let device = determinism::device(run.arithmetic);
         let classes = dataset::find(&run.recipe.dataset).map_or(1000, |dataset| dataset.classes);
-        let settled = supported::settle(&run).map_err(wrong)?;
+        let mut settled = supported::settle(&run).map_err(wrong)?;
+        let device = settled.layout.main();
+        if let Some(layout) = args.replica_layout {
+            settled.layout = match layout {
+                ReplicaLayoutArg::Slices => ReplicaLayout::Slices(device),
+                ReplicaLayoutArg::MicroBatches => ReplicaLayout::MicroBatches(device),
+            };
+        }
         let model = Model::of_recipe(&run.recipe, classes)?;
         anyhow::ensure!(
             run.recipe.mixup_lambdas.is_none(),
@@ -165,7 +172,7 @@ impl Bench {
         );
         let mixup = Mixup::of_run(&run, u64::MAX).map_err(wrong)?;
         let teacher = Teacher::of_run(&run, classes, settled.arithmetic, device).map_err(wrong)?;
-        let mut training = Training::new(&model, settled, mixup, teacher, 1, device);
+        let mut training = Training::new(&model, settled, mixup, teacher, 1);
         init::draw(
             &mut training.parameters,
             &training.network.parameters,
@@ -178,7 +185,7 @@ impl Bench {
             i64::from(run.recipe.input_size),
         );
         let kind = training.arithmetic().master();
-        determinism::seed_step(1, 0);
+        determinism::seed_libtorch(1);
         let images = Tensor::randn([n, side, side, 3], (Kind::Float, device))
             .to_kind(kind)
             .permute([0, 3, 1, 2]);
@@ -202,7 +209,9 @@ impl Bench {
             self.step += 1;
         }
         if self.training.device != Device::Cpu {
-            tch::Cuda::synchronize(0);
+            for device in 0..tch::Cuda::device_count() {
+                tch::Cuda::synchronize(device);
+            }
         }
         let per_step = |seconds: f64| 1000.0 * seconds / steps.max(1) as f64;
         Ok(Block {

@@ -74,7 +74,7 @@ pub fn forward(args: &ForwardArgs) -> anyhow::Result<()> {
         parameters: parameters.leaves(),
         norms,
         boundary: Boundary::Exact,
-        dropout: false,
+        dropout: None,
     };
     let x = x
         .to_kind(kind)

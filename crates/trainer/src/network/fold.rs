@@ -58,7 +58,7 @@ impl Network {
                 | Operation::MaxPool { .. }
                 | Operation::AvgPool { .. }
                 | Operation::GlobalAvgPool
-                | Operation::Dropout(_)
+                | Operation::Dropout { .. }
                 | Operation::Linear { .. } => {}
             }
         }

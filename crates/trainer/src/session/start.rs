@@ -10,7 +10,6 @@ use rungs_spec::home::RunDir;
 use rungs_spec::model::Model;
 use rungs_spec::protocol::{EventKind, RunFile};
 use rungs_spec::schedule::LrSchedule;
-use tch::Device;
 
 use super::Session;
 use crate::attempts::Attempts;
@@ -37,12 +36,8 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>, Failure> {
         let epoch_started = Instant::now();
         let settled = supported::settle(run)?;
-        let device = determinism::device(run.arithmetic);
-        if device != Device::Cpu && !tch::Cuda::is_available() {
-            return Err(Failure::transient(
-                "the run was planned for an NVIDIA GPU and none is to be seen here",
-            ));
-        }
+        let device = settled.layout.main();
+        let device_names = settled.layout.names();
         determinism::set_up(run.compute_threads);
 
         let path = run.dataset.path.as_deref();
@@ -84,7 +79,7 @@ impl<'a> Session<'a> {
         let teacher = Teacher::of_run(run, classes, settled.arithmetic, device)?;
         let drawn = settled.init.clone();
         let zero_gamma = settled.zero_gamma;
-        let mut training = Training::new(&model, settled, mixup, teacher, run.seed, device);
+        let mut training = Training::new(&model, settled, mixup, teacher, run.seed);
         let Training {
             network,
             parameters,
@@ -121,11 +116,7 @@ impl<'a> Session<'a> {
             host: environment::host(),
             cpu: environment::cpu_model(),
             pid: std::process::id(),
-            device: if device == Device::Cpu {
-                "cpu".to_owned()
-            } else {
-                "cuda:0".to_owned()
-            },
+            device: device_names,
             compute_threads: run.compute_threads,
             trainer: env!("CARGO_PKG_VERSION").to_owned(),
             commit: environment::commit(),
