@@ -56,8 +56,8 @@ pub enum AttemptEnd {
 }
 
 impl Store {
-    /// Takes the best queued run for a slot: highest priority first, then those already begun, then
-    /// in the order of queueing; only runs whose dependencies are done and whose back-off is over.
+    /// Takes the best queued run for a slot: highest priority first, of equal ones timing runs last,
+    /// for they need the machine for themselves, then those already begun, then in the order of queueing; only runs whose dependencies are done and whose back-off is over.
     /// `None` while paused or when nothing can run. Atomic: no run is claimed twice.
     pub async fn claim(&self, slot: &str) -> Result<Option<Claim>, StoreError> {
         let mut tx = self.begin().await?;
@@ -156,7 +156,7 @@ async fn claim(
              AND (SELECT paused FROM index_state) = 0
              AND NOT EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id
                              WHERE d.run_id = r.id AND s.state != 'done')
-           ORDER BY r.priority DESC, EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id) DESC, r.queue_order, r.id
+           ORDER BY r.priority DESC, ifnull(json_extract(r.file, '$.timing'), 0), EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id) DESC, r.queue_order, r.id
            LIMIT 1"#,
         now
     )

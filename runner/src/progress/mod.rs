@@ -81,6 +81,10 @@ impl Wanted {
                     let name = format!("{experiment}{}/{}{seed}", cell.row, cell.column);
                     wanted.names.entry(run.clone()).or_insert(name);
                 }
+                if let Some(run) = &cell.timing {
+                    let name = format!("timing {}/{}", cell.row, cell.column);
+                    wanted.names.entry(run.clone()).or_insert(name);
+                }
             }
             for run in &plan.runs {
                 if wanted

@@ -28,6 +28,8 @@ pub struct Orphan {
     pub pid: u32,
     /// CPU threads it computes with.
     pub threads: u32,
+    /// Whether it is a timing run.
+    pub timing: bool,
     /// Tries of its run, this one included.
     pub tries: u32,
 }
@@ -122,7 +124,8 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
         match pid {
             Some(pid) if row.state != RunState::Cancelled => {
                 let attempt = by_command.and_then(|t| t.attempt).unwrap_or(attempt).max(1);
-                let threads = run_file(home, run).map_or(1, |f| f.compute_threads);
+                let (threads, timing) =
+                    run_file(home, run).map_or((1, false), |f| (f.compute_threads, f.timing));
                 store.adopt(run, attempt, pid, ADOPTED).await?;
                 orphans.push(Orphan {
                     id: AttemptId {
@@ -131,6 +134,7 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
                     },
                     pid,
                     threads,
+                    timing,
                     tries: row.tries.max(1),
                 });
             }

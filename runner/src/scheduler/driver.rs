@@ -91,6 +91,7 @@ impl Driver {
                 id: orphan.id.clone(),
                 threads: orphan.threads,
                 tries: orphan.tries,
+                alone: orphan.timing,
             };
             driver.machine.step(Input::Adopted {
                 work,
@@ -266,14 +267,18 @@ impl Driver {
         let claim = self.ledger.store.claim(&self.shares.slots[slot]).await?;
         let work = match claim {
             None => None,
-            Some(claim) => Some(Work {
-                threads: run_file(&self.ledger.home, &claim.run)?.compute_threads,
-                tries: claim.tries,
-                id: AttemptId {
-                    run: claim.run,
-                    attempt: claim.attempt,
-                },
-            }),
+            Some(claim) => {
+                let file = run_file(&self.ledger.home, &claim.run)?;
+                Some(Work {
+                    threads: file.compute_threads,
+                    tries: claim.tries,
+                    alone: file.timing,
+                    id: AttemptId {
+                        run: claim.run,
+                        attempt: claim.attempt,
+                    },
+                })
+            }
         };
         Ok(Input::Claimed { slot, claim: work })
     }

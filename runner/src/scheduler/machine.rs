@@ -29,6 +29,8 @@ pub struct Work {
     pub threads: u32,
     /// Tries used up since a person queued the run, this one included.
     pub tries: u32,
+    /// A timing run: nothing else may live beside it, or its clock would measure that as well.
+    pub alone: bool,
 }
 
 /// What happened.
@@ -249,7 +251,7 @@ impl Machine {
             let Slot::Waiting(tenant) = &self.slots[i] else {
                 continue;
             };
-            if self.threads_fit(tenant.work.threads) {
+            if self.fits(&tenant.work) {
                 let tenant = tenant.clone();
                 effects.push(Effect::Start {
                     slot: i,
@@ -264,7 +266,7 @@ impl Machine {
             .any(|s| matches!(s, Slot::Waiting(_) | Slot::Claiming));
         let own_in_use = self.slots.iter().filter(|s| **s != Slot::Free).count();
         let has_thread = self.threads.is_none_or(|all| self.threads_in_use() < all);
-        if busy || own_in_use >= self.own || !has_thread {
+        if busy || own_in_use >= self.own || !has_thread || self.is_timing() {
             return;
         }
         if let Some(free) = self.slots[..self.own].iter().position(|s| *s == Slot::Free) {
@@ -274,18 +276,31 @@ impl Machine {
     }
 
     fn threads_in_use(&self) -> u32 {
-        let busy = self.slots.iter().filter_map(|s| match s {
-            Slot::Busy(tenant) => Some(tenant.work.threads),
-            _ => None,
-        });
-        busy.sum()
+        self.busy().map(|work| work.threads).sum()
     }
 
-    /// A run that wants more threads than there are gets the machine for itself.
-    fn threads_fit(&self, wanted: u32) -> bool {
-        let used = self.threads_in_use();
-        self.threads
-            .is_none_or(|all| used == 0 || used + wanted <= all)
+    fn busy(&self) -> impl Iterator<Item = &Work> {
+        self.slots.iter().filter_map(|s| match s {
+            Slot::Busy(tenant) => Some(&tenant.work),
+            Slot::Free | Slot::Claiming | Slot::Waiting(_) => None,
+        })
+    }
+
+    /// Whether a run has the machine for itself.
+    fn is_timing(&self) -> bool {
+        self.busy().any(|work| work.alone)
+    }
+
+    /// Whether an attempt may start beside those that live. A run that wants more threads than there
+    /// are gets the machine for itself, and so does a timing run.
+    fn fits(&self, work: &Work) -> bool {
+        if self.busy().next().is_none() {
+            return true;
+        }
+        let threads = self
+            .threads
+            .is_none_or(|all| self.threads_in_use() + work.threads <= all);
+        threads && !work.alone && !self.is_timing()
     }
 
     fn started(&mut self, id: &AttemptId, pid: u32, effects: &mut Vec<Effect>) {

@@ -43,6 +43,18 @@ fn work(n: u32, attempt: u32, threads: u32) -> Work {
         id: id(n, attempt),
         threads,
         tries: 1,
+        alone: false,
+    }
+}
+
+/// A timing run of one thread.
+fn timing(slot: usize, n: u32) -> Input {
+    Input::Claimed {
+        slot,
+        claim: Some(Work {
+            alone: true,
+            ..work(n, 1, 1)
+        }),
     }
 }
 
@@ -130,6 +142,61 @@ fn a_large_run_waits_for_its_threads_and_nothing_overtakes_it() {
     );
     // All threads are in use.
     assert_eq!(m.step(Input::Tick), []);
+}
+
+#[test]
+fn a_timing_run_starts_when_nothing_lives_and_nothing_starts_beside_it() {
+    let mut m = machine(3, Some(3));
+    m.step(Input::Tick);
+    start(&mut m, 0, 1);
+    // Threads and slots are free, but run 1 lives.
+    assert_eq!(m.step(timing(1, 2)), []);
+    assert_eq!(m.step(Input::Tick), []);
+    assert_eq!(
+        m.step(ended(1, 1, Exit::Status(0))),
+        [
+            Effect::Record {
+                id: id(1, 1),
+                verdict: Verdict::Finished
+            },
+            // Run 2, and no question for more work after it.
+            Effect::Start {
+                slot: 1,
+                id: id(2, 1)
+            },
+        ]
+    );
+    m.step(Input::Started {
+        id: id(2, 1),
+        pid: 102,
+    });
+    assert_eq!(m.step(Input::Tick), []);
+    // Its end gives the machine free again.
+    assert_eq!(
+        m.step(ended(2, 1, Exit::Status(0)))[1],
+        Effect::Claim { slot: 0 }
+    );
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_waits_for_an_adopted_timing_run() {
+    let mut m = machine(2, None);
+    assert_eq!(m.step(Input::Tick), [Effect::Claim { slot: 0 }]);
+    m.step(Input::Adopted {
+        work: Work {
+            alone: true,
+            ..work(1, 1, 1)
+        },
+        pid: 11,
+    });
+    assert_eq!(m.step(claimed(0, 2, 1, 1)), []);
+    assert_eq!(
+        m.step(ended(1, 1, Exit::Unseen))[1],
+        Effect::Start {
+            slot: 0,
+            id: id(2, 1)
+        }
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rungs_spec::home::{CellRun, JournalEntry};
-use rungs_spec::protocol::FailureClass;
+use rungs_spec::protocol::{FailureClass, RunFile};
 use rungs_spec::result::RunState;
 use rungs_store::{AttemptEnd, RunFilter, SlotRow, Store, StoreError};
 
@@ -46,6 +46,41 @@ async fn sixteen_claimers_never_share_a_run() {
     }
     assert_eq!(all.len(), 40);
     assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), 40);
+}
+
+#[tokio::test]
+async fn timing_runs_come_last_of_their_priority() {
+    let home = TestHome::new().await;
+    for n in [1, 2, 3] {
+        let timing = n == 1;
+        home.queue(
+            1,
+            &RunFile {
+                timing,
+                ..run_file(n)
+            },
+        )
+        .await;
+    }
+    for wanted in [2, 3, 1] {
+        let claim = home.store.claim("a").await.unwrap().unwrap();
+        assert_eq!(claim.run, key(wanted));
+    }
+    home.queue(
+        2,
+        &RunFile {
+            timing: true,
+            ..run_file(4)
+        },
+    )
+    .await;
+    home.queue(3, &run_file(5)).await;
+    let raised = JournalEntry::Priority {
+        run: key(4),
+        priority: 1,
+    };
+    home.decide(4, raised).await;
+    assert_eq!(home.store.claim("a").await.unwrap().unwrap().run, key(4));
 }
 
 #[tokio::test]
