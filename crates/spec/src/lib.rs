@@ -31,6 +31,7 @@ pub mod runkey;
 pub mod schedule;
 pub mod settle;
 pub mod supported;
+pub mod weights;
 
 pub use error::SpecError;
 pub use recipe::Recipe;

@@ -11,6 +11,7 @@ use rungs_spec::experiment::Experiment;
 use rungs_spec::home::Home;
 use rungs_spec::plan::World;
 use rungs_spec::protocol::{Arithmetic, TrainerInfo};
+use rungs_spec::weights::Shapes;
 use rungs_spec::{builtin, dataset};
 
 use crate::dataset::Registered;
@@ -107,6 +108,40 @@ impl HomeWorld {
     }
 }
 
+/// Names and shapes from the header of a safetensors file: its length in eight bytes, then JSON.
+fn safetensors_shapes(path: &Path) -> Result<Shapes, String> {
+    /// The format's own limit.
+    const LONGEST_HEADER: u64 = 100_000_000;
+    #[derive(serde::Deserialize)]
+    struct Described {
+        shape: Vec<u64>,
+    }
+    let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)
+        .map_err(|_| "is too short to be a safetensors file".to_owned())?;
+    let length = u64::from_le_bytes(length);
+    let no_header = || "has no safetensors header".to_owned();
+    if length > LONGEST_HEADER {
+        return Err(no_header());
+    }
+    let mut header = String::new();
+    file.take(length)
+        .read_to_string(&mut header)
+        .map_err(|_| no_header())?;
+    let header: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(&header).map_err(|_| no_header())?;
+    header
+        .into_iter()
+        .filter(|(name, _)| name != "__metadata__")
+        .map(|(name, value)| {
+            let described: Described = serde_json::from_value(value).map_err(|_| no_header())?;
+            Ok((name, described.shape))
+        })
+        .collect()
+}
+
 fn machine(home: &Home) -> Result<Option<TrainerInfo>, StoreError> {
     let path = home.machine();
     let text = match std::fs::read_to_string(&path) {
@@ -176,6 +211,15 @@ impl World for HomeWorld {
         })?;
         digests.insert(path.to_owned(), digest.clone());
         Ok(digest)
+    }
+
+    fn weights(&self, path: &str) -> Result<Option<Shapes>, SpecError> {
+        let shapes = safetensors_shapes(Path::new(path));
+        shapes.map(Some).map_err(|e| {
+            let message =
+                format!("{e}; weights are safetensors files with PyTorch's state-dict names");
+            SpecError::new(message).in_file(path)
+        })
     }
 
     fn experiment(&self, name: &str) -> Result<Arc<Experiment>, SpecError> {

@@ -12,7 +12,7 @@ use crate::protocol::{Arithmetic, NUMERICS_VERSION};
 use crate::recipe::{Edge, Init, Precision, Recipe, SeedRef, Source};
 use crate::runkey::{RunKey, of_json};
 use crate::settle::{self, Settlement};
-use crate::{dataset, metric, supported};
+use crate::{dataset, metric, supported, weights};
 
 /// Plans an experiment: settles every cell, names every run, follows every edge.
 pub fn build(
@@ -273,6 +273,7 @@ impl Builder<'_> {
                 env!("CARGO_PKG_VERSION")
             )));
         }
+        self.files_fit(recipe)?;
         let mut depends_on = BTreeMap::new();
         if let Init::Source(Source::Edge(edge)) = &recipe.init {
             depends_on.insert("init".to_owned(), self.edge(edge, seed, profile)?);
@@ -353,6 +354,40 @@ impl Builder<'_> {
         let key = self.run(&settled.recipe, seed, profile.as_deref());
         self.following.pop();
         key
+    }
+
+    /// Files of weights hold what they are said to hold.
+    fn files_fit(&self, recipe: &Recipe) -> Result<(), SpecError> {
+        let classes = dataset::find(&recipe.dataset).map(|d| d.classes);
+        let check = |key: &str, path: &str, model: &str| {
+            let Some(shapes) = self.world.weights(path)? else {
+                return Ok(());
+            };
+            let found = weights::classes(model, &shapes).map_err(|e| {
+                SpecError::new(format!(
+                    "{key} = \"{path}\": {e}; name the model that it belongs to"
+                ))
+            })?;
+            match classes {
+                Some(classes) if classes != found => Err(SpecError::new(format!(
+                    "{key} = \"{path}\": it has {found} classes, {} has {classes}; choose weights of the same classes",
+                    recipe.dataset
+                ))),
+                _ => Ok(()),
+            }
+        };
+        match &recipe.init {
+            Init::Name(name) if name == "xavier" || name == "msra" => {}
+            Init::Name(file) => check("init", file, &recipe.model)?,
+            Init::Source(Source::File(file)) => check("init", &file.weights, &file.model)?,
+            Init::Source(Source::Edge(_)) => {}
+        }
+        if let Some(distill) = &recipe.distill
+            && let Source::File(file) = &distill.teacher
+        {
+            check("distill.teacher", &file.weights, &file.model)?;
+        }
+        Ok(())
     }
 
     /// A teacher speaks about the student's classes, or about nothing. (Datasets that the catalogue

@@ -14,6 +14,7 @@ use crate::experiment::Experiment;
 use crate::protocol::Arithmetic;
 use crate::recipe::Recipe;
 use crate::runkey::RunKey;
+use crate::weights::Shapes;
 
 /// Epochs of a timing run: its time is the median of whole epochs, which the first one, with its
 /// warm-up of kernels and caches, then does not decide.
@@ -27,6 +28,11 @@ pub trait World {
     fn dataset_identity(&self, name: &str) -> Result<String, SpecError>;
     /// BLAKE3 (hex) of a file that a recipe names.
     fn file_digest(&self, path: &str) -> Result<String, SpecError>;
+    /// Shapes of the tensors of a safetensors file, by name; `None` where files are not looked into.
+    fn weights(&self, path: &str) -> Result<Option<Shapes>, SpecError> {
+        let _ = path;
+        Ok(None)
+    }
     /// The experiment that an edge names.
     fn experiment(&self, name: &str) -> Result<Arc<Experiment>, SpecError>;
 }
