@@ -58,7 +58,7 @@ impl<'i> Reader<'i> {
         }
         self.done(k)?;
         let drawn = !figure.panels.is_empty() && !figure.series.is_empty();
-        if drawn == !figure.models.is_empty() {
+        if drawn != figure.models.is_empty() {
             return Err(self.error(
                 entry.span().start,
                 "[figure] has either panels = [{ x, y }] with series = [{ experiment, row, column }], or models = [...]",
