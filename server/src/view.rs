@@ -74,7 +74,8 @@ pub async fn table(
     if let Some(profile) = options
         .profile
         .as_ref()
-        .filter(|p| !experiment.profiles.contains_key(*p))
+        // A figure takes any profile that its series have.
+        .filter(|p| experiment.figure.is_none() && !experiment.profiles.contains_key(*p))
     {
         let known = experiment.profiles.keys().map(String::as_str);
         let near = if experiment.profiles.is_empty() {
