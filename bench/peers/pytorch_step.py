@@ -125,12 +125,18 @@ class Side:
             sys.exit(f"pytorch_step.py: {self.name} ended with status {self.process.wait()}; its message is above")
         return json.loads(line)
 
-    def turn(self, steps):
+    def begin(self, steps):
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
+
+    def end(self):
         answer = self.answer()
         self.times.append(answer["ms_per_step"])
         self.cpu.append(answer["cpu_ms_per_step"])
+
+    def turn(self, steps):
+        self.begin(steps)
+        self.end()
 
     def finish(self):
         self.process.stdin.close()
