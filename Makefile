@@ -36,9 +36,10 @@ lint: prerequisites libtorch ## formatting and clippy, warnings are errors
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-golden: ## train the golden loss traces again in PyTorch (makes its own Python environment)
+golden: ## golden loss traces and logits again from PyTorch (makes its own Python environment)
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_golden.py
+	@.venv-peers/bin/python bench/peers/pytorch_logits.py
 
 bench-step: build ## a training step beside PyTorch's, six networks (makes its own Python environment; 30 minutes)
 	@bench/peers/setup

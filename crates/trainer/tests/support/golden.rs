@@ -93,9 +93,17 @@ pub fn values(run: &Run, name: &str) -> Vec<f64> {
 
 /// FNV-1a of the name, then SplitMix64: 64 bits for element `i` of a tensor.
 pub fn hash(name: &str, i: u64) -> u64 {
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, byte| {
+    mix(fnv(name.bytes()), i)
+}
+
+/// FNV-1a, 64 bits.
+pub fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xCBF2_9CE4_8422_2325, |h, byte| {
         (h ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
+    })
+}
+
+fn mix(seed: u64, i: u64) -> u64 {
     let mut z = seed.wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -103,8 +111,9 @@ pub fn hash(name: &str, i: u64) -> u64 {
 }
 
 /// In [-1, 1), exact in f32.
-pub fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
-    (0..count as u64).map(move |i| (hash(name, i) >> 40) as f64 * 2f64.powi(-23) - 1.0)
+pub fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
+    let seed = fnv(name.bytes());
+    (0..count as u64).map(move |i| (mix(seed, i) >> 40) as f64 * 2f64.powi(-23) - 1.0)
 }
 
 /// Tensors of a safetensors file: shape, bytes, kind.
@@ -121,10 +130,13 @@ pub fn write(path: &Path, tensors: &Tensors) {
     std::fs::write(path, safetensors::serialize(views, None).expect("bytes")).expect("a file");
 }
 
-fn f32_bytes(values: impl Iterator<Item = f64>) -> Vec<u8> {
-    values
-        .flat_map(|value| (value as f32).to_le_bytes())
-        .collect()
+/// Little-endian f32, rounded once.
+pub fn f32_bytes(values: impl Iterator<Item = f64>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 * values.size_hint().0);
+    for value in values {
+        bytes.extend_from_slice(&(value as f32).to_le_bytes());
+    }
+    bytes
 }
 
 fn images(side: usize) -> Tensors {
@@ -160,24 +172,71 @@ fn mixup(steps: usize, batch: usize) -> Tensors {
 
 /// A network's weights; the prefix of the names enters the formula only, and marks a teacher, whose
 /// running statistics are not those of a fresh network.
-fn weights(model: &Model, prefix: &str) -> Tensors {
+pub fn weights(model: &Model, prefix: &str) -> Tensors {
+    filled(model, prefix, |_, part, shape, u| match part {
+        Part::Weight => (6.0 / fans(shape)).sqrt() * u,
+        Part::Gamma => 1.0 + 0.1 * u,
+        Part::Bias => 0.1 * u,
+        Part::Mean if prefix.is_empty() => 0.0,
+        Part::Mean => 0.1 * u,
+        Part::Variance if prefix.is_empty() => 1.0,
+        Part::Variance => 1.0 + 0.1 * u,
+    })
+}
+
+/// A network's state dict, each element from its name, part, the tensor's shape and u.
+pub fn filled(
+    model: &Model,
+    prefix: &str,
+    value: impl Fn(&str, Part, &[usize], f64) -> f64,
+) -> Tensors {
     let mut tensors = Tensors::new();
     each_tensor(&model.layers, &mut |name, part, shape| {
-        let bound = (6.0 / fans(shape)).sqrt();
-        let value = |u: f64| match part {
-            Part::Weight => bound * u,
-            Part::Gamma => 1.0 + 0.1 * u,
-            Part::Bias => 0.1 * u,
-            Part::Mean if prefix.is_empty() => 0.0,
-            Part::Mean => 0.1 * u,
-            Part::Variance if prefix.is_empty() => 1.0,
-            Part::Variance => 1.0 + 0.1 * u,
-        };
-        let count = shape.iter().product();
-        let bytes = f32_bytes(uniform(&format!("{prefix}{name}"), count).map(value));
+        let us = uniform(&format!("{prefix}{name}"), shape.iter().product());
+        let bytes = f32_bytes(us.map(|u| value(name, part, shape, u)));
         tensors.insert(name.to_owned(), (shape.to_vec(), bytes, Dtype::F32));
     });
     tensors
+}
+
+/// What published files hold besides: `num_batches_tracked` of every BN and, of Inception-V3, the
+/// auxiliary head for so many classes.
+pub fn add_what_is_passed_over(tensors: &mut Tensors, classes: usize) {
+    let norms: Vec<String> = tensors
+        .keys()
+        .filter_map(|name| name.strip_suffix("running_mean"))
+        .map(|norm| format!("{norm}num_batches_tracked"))
+        .collect();
+    let inception = tensors.contains_key("Mixed_7c.branch1x1.conv.weight");
+    for name in norms {
+        let count = 1_234_i64.to_le_bytes().to_vec();
+        tensors.insert(name, (Vec::new(), count, Dtype::I64));
+    }
+    if !inception {
+        return;
+    }
+    let mut add = |name: String, shape: &[usize], dtype: Dtype| {
+        let bytes = vec![0; shape.iter().product::<usize>() * dtype.bitsize() / 8];
+        tensors.insert(name, (shape.to_vec(), bytes, dtype));
+    };
+    for (conv, shape) in [("conv0", [128, 768, 1, 1]), ("conv1", [768, 128, 5, 5])] {
+        add(format!("AuxLogits.{conv}.conv.weight"), &shape, Dtype::F32);
+        for part in ["weight", "bias", "running_mean", "running_var"] {
+            add(
+                format!("AuxLogits.{conv}.bn.{part}"),
+                &shape[..1],
+                Dtype::F32,
+            );
+        }
+        let count = format!("AuxLogits.{conv}.bn.num_batches_tracked");
+        add(count, &[], Dtype::I64);
+    }
+    add(
+        "AuxLogits.fc.weight".to_owned(),
+        &[classes, 768],
+        Dtype::F32,
+    );
+    add("AuxLogits.fc.bias".to_owned(), &[classes], Dtype::F32);
 }
 
 /// Fan in plus fan out of a weight (out, in / groups, ...), each times the kernel's area.
