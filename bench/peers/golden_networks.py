@@ -2,9 +2,8 @@
 torchvision or timm but the state-dict names: an agreement to 1e-9 means that two people who read
 the paper wrote the same formulas.
 
-Every network calls `boundary` where half precision rounds (bench/peers/pytorch_golden.py sets it): on
-the images, and on what a convolution, a BN with its ReLU, a pooling, an addition with its ReLU and a
-linear layer return. In other precisions it does nothing.
+Every network calls `boundary` where half precision rounds: on the images, and on what a convolution, a BN with its ReLU, a pooling, an addition with its ReLU and a
+linear layer return. The traces are in FP64, where it does nothing.
 """
 
 import torch

@@ -12,8 +12,7 @@ rounding alone would decide the trace.
 Every case is trained three times: with the images contiguous; channels-last, which changes the order
 of sums but no formula; and with every initial weight off by about 1e-13. The largest relative
 differences of the traces are recorded, and a case where one exceeds 1e-11 is not written: what is
-two orders below the tolerance of 1e-9 cannot be mistaken for a difference of formula. Half precision
-has no such tolerance: pytorch_golden_half.py.
+two orders below the tolerance of 1e-9 cannot be mistaken for a difference of formula.
 
 Adding a case: one entry in CASES.
 """
