@@ -122,6 +122,15 @@ fn inputs(
             inputs.insert("init".to_owned(), input);
         }
     }
+    if let Some(lambdas) = &run.recipe.mixup_lambdas {
+        let input = InputRef {
+            model: run.recipe.model.clone(),
+            run_dir: None,
+            checkpoint: None,
+            file: Some(absolute(Path::new(lambdas))?),
+        };
+        inputs.insert("mixup_lambdas".to_owned(), input);
+    }
     if let Some(distill) = &run.recipe.distill {
         let key = "distill.teacher";
         inputs.insert(

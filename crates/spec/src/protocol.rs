@@ -69,7 +69,8 @@ pub struct RunFile {
     pub checkpoint_every_s: f64,
     /// Where the data is.
     pub dataset: DatasetRef,
-    /// Weights from elsewhere, by the recipe key that names them (`init`, `distill.teacher`).
+    /// Weights from elsewhere, by the recipe key that names them (`init`, `distill.teacher`,
+    /// `mixup_lambdas`).
     #[serde(default)]
     pub inputs: BTreeMap<String, InputRef>,
     /// The hyperparameters.

@@ -2,6 +2,7 @@
 //! 5.3): running statistics multiplied into its convolutions, no dropout, no gradient, and the same
 //! augmented (and mixed) batch that the student sees.
 
+use rungs_spec::model::too_small;
 use rungs_spec::protocol::RunFile;
 use tch::{Device, Kind, Tensor};
 
@@ -58,8 +59,14 @@ impl Teacher {
                 model.classes, run.recipe.model, run.dataset.name
             )));
         }
-        let teacher = Teacher::new(Network::new(&model), &file.dict, arithmetic, device);
-        teacher.map(Some).map_err(wrong)
+        let teacher =
+            Teacher::new(Network::new(&model), &file.dict, arithmetic, device).map_err(wrong)?;
+        if let Some(why) = too_small(&model, run.recipe.input_size) {
+            return Err(Failure::permanent(format!(
+                "{place}: as a teacher, {why}, or another teacher"
+            )));
+        }
+        Ok(Some(teacher))
     }
 
     /// A network with these weights. Error: what of them does not fit.
@@ -80,8 +87,14 @@ impl Teacher {
         weights::load(dict, &network, &mut parameters, &replicas)?;
         let folded = network.fold(parameters.leaves(), &replicas.mean(&network));
         let cast = |tensor: &Tensor| tensor.detach().to_kind(kind);
+        let unused = network.folded_away();
+        let own = |(i, leaf): (usize, &Tensor)| match unused.contains(&i) {
+            // A copy of a network twice the student's size is worth dropping.
+            true => Tensor::zeros([0], (kind, device)),
+            false => cast(leaf).copy(),
+        };
         Ok(Teacher {
-            parameters: parameters.leaves().iter().map(cast).collect(),
+            parameters: parameters.leaves().iter().enumerate().map(own).collect(),
             folded: folded.iter().map(|(w, b)| (cast(w), cast(b))).collect(),
             network,
             kind,

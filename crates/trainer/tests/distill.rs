@@ -173,6 +173,14 @@ fn a_teacher_that_does_not_fit_is_refused_with_its_cure() {
         let run = Run::create(dir.path(), name, &student("fp32", input));
         refused(&run, &named);
     }
+    let mut small = run_file(small_recipe());
+    small.recipe.input_size = 10;
+    small.recipe.model = "inception-v3".to_owned();
+    small.recipe.depths = None;
+    refused(
+        &Run::create(dir.path(), "small", &small),
+        &["inception-v3 does not accept 10 x 10 images", "input_size"],
+    );
     let mut absent = student("fp32", of_run(&teacher));
     absent.inputs.clear();
     refused(

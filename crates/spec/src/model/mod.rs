@@ -2,11 +2,13 @@
 //! it, the report draws it, and parameters and MACs are counted from it.
 
 mod count;
+mod fits;
 mod inception;
 mod mobilenet;
 mod resnet;
 
 pub use count::{Counts, LayerRow, counts, rows};
+pub use fits::too_small;
 
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Cell, Options, Plan, PlannedRun, TIMING_EPOCHS, World};
+use super::{Cell, Options, Plan, PlannedRun, TIMING_EPOCHS, World, accepts};
 use crate::error::{SpecError, nearest};
 use crate::experiment::{Column, Experiment, Row};
 use crate::protocol::{Arithmetic, NUMERICS_VERSION};
@@ -274,6 +274,7 @@ impl Builder<'_> {
             )));
         }
         self.files_fit(recipe)?;
+        accepts::images(recipe)?;
         let mut depends_on = BTreeMap::new();
         if let Init::Source(Source::Edge(edge)) = &recipe.init {
             depends_on.insert("init".to_owned(), self.edge(edge, seed, profile)?);
@@ -282,7 +283,7 @@ impl Builder<'_> {
             && let Source::Edge(edge) = &distill.teacher
         {
             let teacher = self.edge(edge, seed, profile)?;
-            self.same_classes(recipe, edge, &teacher)?;
+            self.fits(recipe, edge, &teacher)?;
             depends_on.insert("distill.teacher".to_owned(), teacher);
         }
         let arithmetic = arithmetic(recipe.precision, self.world.device());
@@ -390,17 +391,13 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// A teacher speaks about the student's classes, or about nothing. (Datasets that the catalogue
-    /// does not know are compared by the trainer.)
-    fn same_classes(
-        &self,
-        student: &Recipe,
-        edge: &Edge,
-        teacher: &RunKey,
-    ) -> Result<(), SpecError> {
+    /// A teacher accepts the student's images and speaks about the student's classes. (Classes of
+    /// datasets that the catalogue does not know are compared by the trainer.)
+    fn fits(&self, student: &Recipe, edge: &Edge, teacher: &RunKey) -> Result<(), SpecError> {
         let Some(teacher) = self.runs.iter().find(|run| run.key == *teacher) else {
             return Ok(());
         };
+        accepts::as_teacher(&teacher.recipe, student)?;
         let classes = |name: &str| dataset::find(name).map(|d| d.classes);
         let (ours, theirs) = (classes(&student.dataset), classes(&teacher.recipe.dataset));
         if let (Some(ours), Some(theirs)) = (ours, theirs)

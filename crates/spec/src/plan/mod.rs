@@ -1,5 +1,6 @@
 //! From an experiment to its cells and runs.
 
+mod accepts;
 mod build;
 #[cfg(test)]
 mod tests;

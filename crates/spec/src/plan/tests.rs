@@ -132,6 +132,19 @@ fn what_no_trainer_does_yet_is_refused_before_anything_is_queued() {
 }
 
 #[test]
+fn images_that_a_network_does_not_accept_are_refused() {
+    let options = Options {
+        set: vec!["model=inception-v3".into(), "input_size=32".into()],
+        ..Options::default()
+    };
+    let error = plan(DESIGN, &options).expect_err("refused").to_string();
+    assert!(
+        error.contains("model: inception-v3 does not accept 32 x 32 images"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_sub_table_given_by_set_merges_key_by_key() {
     let options = Options {
         set: vec!["augment={flip=0}".into(), "augment.hue=0.1".into()],

@@ -1,6 +1,8 @@
 //! Which weights a convolution has with the batch normalisation behind it multiplied in: evaluation
 //! then reads and writes each activation once less.
 
+use std::collections::BTreeSet;
+
 use tch::Tensor;
 
 use super::{Network, Operation};
@@ -23,6 +25,17 @@ impl Network {
             .collect();
         self.fold_convs(&self.operations, parameters, &mut folded);
         folded
+    }
+
+    /// Indices of the parameters that a folded pass does not read: those of every norm, and of the
+    /// convolutions before them.
+    pub fn folded_away(&self) -> BTreeSet<usize> {
+        let mut away = BTreeSet::new();
+        for spec in &self.norms {
+            away.extend([spec.gamma, spec.beta]);
+        }
+        folded_convs(&self.operations, &mut away);
+        away
     }
 
     fn fold_convs(
@@ -61,6 +74,36 @@ impl Network {
                 | Operation::Dropout { .. }
                 | Operation::Linear { .. } => {}
             }
+        }
+    }
+}
+
+/// Weights and biases of the convolutions with a norm behind them.
+fn folded_convs(operations: &[Operation], away: &mut BTreeSet<usize>) {
+    for (i, operation) in operations.iter().enumerate() {
+        match operation {
+            Operation::Conv { weight, bias, .. } => {
+                if let Some(Operation::Norm(_)) = operations.get(i + 1) {
+                    away.insert(*weight);
+                    away.extend(*bias);
+                }
+            }
+            Operation::Residual { main, shortcut } => {
+                folded_convs(main, away);
+                folded_convs(shortcut, away);
+            }
+            Operation::Branches(branches) => {
+                for branch in branches {
+                    folded_convs(branch, away);
+                }
+            }
+            Operation::Norm(_)
+            | Operation::Relu
+            | Operation::MaxPool { .. }
+            | Operation::AvgPool { .. }
+            | Operation::GlobalAvgPool
+            | Operation::Dropout { .. }
+            | Operation::Linear { .. } => {}
         }
     }
 }

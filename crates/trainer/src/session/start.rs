@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rungs_data::{EvalSet, LoaderConfig, Split};
 use rungs_spec::home::RunDir;
-use rungs_spec::model::Model;
+use rungs_spec::model::{Model, too_small};
 use rungs_spec::protocol::{EventKind, RunFile};
 use rungs_spec::schedule::LrSchedule;
 
@@ -74,6 +74,9 @@ impl<'a> Session<'a> {
         };
         let classes = initial::classes(run, train.classes(), loaded.as_ref())?;
         let model = Model::of_recipe(&run.recipe, classes)?;
+        if let Some(why) = too_small(&model, run.recipe.input_size) {
+            return Err(Failure::permanent(why));
+        }
         let schedule = LrSchedule::new(&run.recipe, steps_per_epoch);
         let mixup = Mixup::of_run(run, schedule.steps())?;
         let teacher = Teacher::of_run(run, classes, settled.arithmetic, device)?;
