@@ -9,6 +9,16 @@ use crate::recipe::Variant;
 /// Shape of every tensor of a file, by state-dict name.
 pub type Shapes = BTreeMap<String, Vec<u64>>;
 
+/// Names under which a checkpoint of Rungs keeps what is not part of the model.
+pub const OWN_PREFIX: &str = "rungs/";
+
+/// Whether a tensor may be present or absent without meaning anything to us.
+pub fn passed_over(name: &str) -> bool {
+    name.ends_with("num_batches_tracked")
+        || name.starts_with("AuxLogits.")
+        || name.starts_with(OWN_PREFIX)
+}
+
 /// Classes of a file with the weights of `model`. Depths, width and classes follow from the shapes.
 /// Errors: the first names that are missing, unknown, or of another shape.
 pub fn classes(model: &str, found: &Shapes) -> Result<u32, String> {
@@ -23,11 +33,7 @@ pub fn classes(model: &str, found: &Shapes) -> Result<u32, String> {
             Some(_) => None,
         })
         .collect();
-    let known = |name: &str| {
-        wanted.contains_key(name)
-            || name.ends_with(".num_batches_tracked")
-            || name.starts_with("AuxLogits.")
-    };
+    let known = |name: &str| wanted.contains_key(name) || passed_over(name);
     let unknown = found
         .keys()
         .filter(|name| !known(name))
@@ -46,8 +52,9 @@ pub fn classes(model: &str, found: &Shapes) -> Result<u32, String> {
     ))
 }
 
-/// The model with the depths, width and classes of a file.
-fn model_of(name: &str, found: &Shapes) -> Result<Model, String> {
+/// The model of that name in the shape of given weights: classes, depths, width and variant are read
+/// off the shapes; what else does not fit is for the caller to find.
+pub fn model_of(name: &str, found: &Shapes) -> Result<Model, String> {
     let info = model::find(name).map_err(|e| e.message)?;
     let published = Model::published(name, Variant::Paper).map_err(|e| e.message)?;
     let last = published.layers.iter().rev().find_map(|layer| match layer {
@@ -65,7 +72,8 @@ fn model_of(name: &str, found: &Shapes) -> Result<Model, String> {
         (0..).take_while(block).count() as u32
     };
     let depths: Vec<u32> = (1..=4).map(blocks).take_while(|n| *n > 0).collect();
-    // A ResNet of fewer stages ends in fewer features.
+    // The classifier's input says most about the width, which is rounded to multiples of 8 channels;
+    // a ResNet of fewer stages ends in fewer features.
     let features = match depths.len() {
         0 => f64::from(features),
         stages => f64::from(256_u32 << (stages - 1)),
@@ -148,6 +156,7 @@ mod tests {
             assert_eq!(classes(info.name, &found), Ok(1000), "{}", info.name);
             found.insert("bn1.num_batches_tracked".into(), Vec::new());
             found.insert("AuxLogits.fc.bias".into(), vec![1000]);
+            found.insert("rungs/momentum/fc.bias".into(), vec![1000]);
             assert_eq!(classes(info.name, &found), Ok(1000), "{}", info.name);
         }
     }

@@ -57,7 +57,8 @@ pub enum AttemptEnd {
 
 impl Store {
     /// Takes the best queued run for a slot: highest priority first, of equal ones timing runs last,
-    /// for they need the machine for themselves, then those already begun, then in the order of queueing; only runs whose dependencies are done and whose back-off is over.
+    /// for they need the machine for themselves, then those already begun, then in the order of
+    /// queueing; only runs whose dependencies are done and whose back-off is over.
     /// `None` while paused or when nothing can run. Atomic: no run is claimed twice.
     pub async fn claim(&self, slot: &str) -> Result<Option<Claim>, StoreError> {
         let mut tx = self.begin().await?;

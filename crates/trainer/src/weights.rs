@@ -5,17 +5,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use rungs_spec::model::{self, Layer, Model, Shape};
-use rungs_spec::recipe::Variant;
+use rungs_spec::model::Model;
+pub use rungs_spec::weights::OWN_PREFIX;
+use rungs_spec::weights::passed_over;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 
 use crate::network::Network;
 use crate::norm::{Replicas, RunningStats};
 use crate::parameters::Parameters;
-
-/// Names under which a checkpoint keeps what is not part of the model.
-pub const OWN_PREFIX: &str = "rungs/";
 
 /// Tensors by state-dict name, on the CPU.
 pub type StateDict = BTreeMap<String, Tensor>;
@@ -197,60 +195,13 @@ fn check(dict: &StateDict, network: &Network) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn passed_over(name: &str) -> bool {
-    name.ends_with("num_batches_tracked")
-        || name.starts_with("AuxLogits.")
-        || name.starts_with(OWN_PREFIX)
-}
-
-/// The model of that name in the shape of given weights: classes, depths, width and variant are read
-/// off the shapes; what does not fit is found when they are loaded.
+/// The model of that name in the shape of given weights ([`rungs_spec::weights::model_of`]).
 pub fn model_of(name: &str, dict: &StateDict) -> anyhow::Result<Model> {
-    let info = model::find(name)?;
-    let side = |key: &str, dim: usize| {
-        dict.get(key)
-            .and_then(|tensor| tensor.size().get(dim).copied())
-    };
-    let published = Model::published(name, Variant::Paper)?;
-    let (classifier, published_features) = published
-        .layers
+    let shape = |tensor: &Tensor| tensor.size().iter().map(|side| *side as u64).collect();
+    let shapes = dict
         .iter()
-        .rev()
-        .find_map(|layer| match layer {
-            Layer::Linear { name, input, .. } => Some((format!("{name}.weight"), *input)),
-            _ => None,
-        })
-        .with_context(|| format!("{name} has no classifier"))?;
-    let place =
-        || format!("there is no tensor `{classifier}`, so these are not the weights of {name}");
-    let classes = side(&classifier, 0).with_context(place)?;
-    let features = side(&classifier, 1).with_context(place)?;
-    let blocks = |stage: usize| {
-        (0..)
-            .take_while(|block| dict.contains_key(&format!("layer{stage}.{block}.conv1.weight")))
-            .count() as u32
-    };
-    let depths: Vec<u32> = (1..=4).map(blocks).take_while(|count| *count > 0).collect();
-    // The classifier's input says most about the width, which is rounded to multiples of 8 channels;
-    // a ResNet of fewer stages ends in fewer features.
-    let published_features = match depths.len() {
-        0 => f64::from(published_features),
-        stages => f64::from(256_u32 << (stages - 1)),
-    };
-    let width = features as f64 / published_features;
-    let variant = if dict.contains_key("layer1.0.conv1.bias") {
-        Variant::Gluoncv
-    } else {
-        Variant::Paper
-    };
-    let shape = Shape {
-        depths,
-        width,
-        dropout: info.dropout,
-        variant,
-        classes: classes as u32,
-    };
-    Ok(Model::build(name, &shape)?)
+        .map(|(name, tensor)| (name.clone(), shape(tensor)));
+    rungs_spec::weights::model_of(name, &shapes.collect()).map_err(anyhow::Error::msg)
 }
 
 fn dtype(kind: Kind) -> anyhow::Result<Dtype> {
@@ -274,6 +225,9 @@ fn bytes(tensor: &Tensor) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use tch::Device;
+
+    use rungs_spec::model::{self, Shape};
+    use rungs_spec::recipe::Variant;
 
     use super::*;
     use crate::parameters::Arithmetic;

@@ -46,7 +46,6 @@ impl<'i> Reader<'i> {
             Some(v) => self.metrics(v)?,
             None => vec!["val/top1".to_owned(), "val/top5".to_owned()],
         };
-        let figure = k.take("figure");
         let seeds = k.take("seeds").map_or(Ok(1), |v| self.whole(v, "seeds"))?;
         let tolerance = match k.take("tolerance") {
             Some(v) => keys::number(&self.value(v)?)
@@ -63,53 +62,7 @@ impl<'i> Reader<'i> {
         let default_profile = default_entry
             .map(|v| self.string(v, "default_profile"))
             .transpose()?;
-        if let Some(entry) = figure {
-            self.done(k)?;
-            let (figure, columns, rows) = self.figure(entry)?;
-            return Ok(Experiment {
-                name: self.name.to_owned(),
-                file: self.file.to_owned(),
-                hash: blake3::hash(self.text.as_bytes()).to_hex().to_string(),
-                text: self.text.to_owned(),
-                title,
-                paper,
-                metrics,
-                seeds,
-                default_profile,
-                tolerance,
-                base: toml::Table::new(),
-                columns,
-                rows,
-                profiles: BTreeMap::new(),
-                figure: Some(figure),
-            });
-        }
-        let base = match k.take("base") {
-            Some(v) => self.recipe_keys(v, "[base]", &[])?,
-            None => {
-                return Err(self.error(
-                    0,
-                    "[base] is missing: the recipe under the first row (it may be empty)",
-                ));
-            }
-        };
-        let columns = self.columns(k.take("column"))?;
-        let rows = self.rows(k.take("row"), &columns)?;
-        let profiles = match k.take("profile") {
-            Some(v) => self.profiles(v, &columns, &rows)?,
-            None => BTreeMap::new(),
-        };
-        self.done(k)?;
-        if let (Some(name), Some(entry)) = (&default_profile, default_entry)
-            && !profiles.contains_key(name)
-        {
-            let message = format!(
-                "default_profile = \"{name}\" is not a profile of this file; {}",
-                nearest(name, profiles.keys().map(String::as_str))
-            );
-            return Err(self.error(entry.span().start, message));
-        }
-        let experiment = Experiment {
+        let mut experiment = Experiment {
             name: self.name.to_owned(),
             file: self.file.to_owned(),
             hash: blake3::hash(self.text.as_bytes()).to_hex().to_string(),
@@ -120,12 +73,45 @@ impl<'i> Reader<'i> {
             seeds,
             default_profile,
             tolerance,
-            base,
-            columns,
-            rows,
-            profiles,
+            base: toml::Table::new(),
+            columns: Vec::new(),
+            rows: Vec::new(),
+            profiles: BTreeMap::new(),
             figure: None,
         };
+        if let Some(entry) = k.take("figure") {
+            self.done(k)?;
+            let (figure, columns, rows) = self.figure(entry)?;
+            experiment.figure = Some(figure);
+            experiment.columns = columns;
+            experiment.rows = rows;
+            return Ok(experiment);
+        }
+        experiment.base = match k.take("base") {
+            Some(v) => self.recipe_keys(v, "[base]", &[])?,
+            None => {
+                return Err(self.error(
+                    0,
+                    "[base] is missing: the recipe under the first row (it may be empty)",
+                ));
+            }
+        };
+        let columns = self.columns(k.take("column"))?;
+        let rows = self.rows(k.take("row"), &columns)?;
+        if let Some(v) = k.take("profile") {
+            experiment.profiles = self.profiles(v, &columns, &rows)?;
+        }
+        experiment.columns = columns;
+        experiment.rows = rows;
+        self.done(k)?;
+        if let (Some(name), Some(entry)) = (&experiment.default_profile, default_entry)
+            && !experiment.profiles.contains_key(name)
+        {
+            let known = nearest(name, experiment.profiles.keys().map(String::as_str));
+            let message =
+                format!("default_profile = \"{name}\" is not a profile of this file; {known}");
+            return Err(self.error(entry.span().start, message));
+        }
         self.settles(&experiment)?;
         Ok(experiment)
     }
