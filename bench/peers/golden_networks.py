@@ -2,20 +2,44 @@
 torchvision or timm but the state-dict names: an agreement to 1e-9 means that two people who read
 the paper wrote the same formulas.
 
-Every network calls `boundary` where half precision rounds: on the images, and on what a convolution, a BN with its ReLU, a pooling, an addition with its ReLU and a
-linear layer return. The traces are in FP64, where it does nothing.
+Every network calls `boundary` where half precision rounds: on the images, and on what a convolution,
+a BN with its ReLU, a pooling, an addition with its ReLU and a linear layer return. It does nothing
+outside `emulating_half`.
 """
+
+import contextlib
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
-def exact(x):
-    return x
+rounds = False
 
 
-boundary = exact
+def boundary(x):
+    """Rounded to FP16; on the way back the cast rounds the gradient."""
+    return x.half().to(x.dtype) if rounds else x
+
+
+@contextlib.contextmanager
+def emulating_half(on):
+    """What is computed inside rounds at its boundaries, if `on`."""
+    global rounds
+    before, rounds = rounds, on
+    yield
+    rounds = before
+
+
+def rounded_weights(model):
+    """The parameters that FP16 keeps in half (those of convolutions and linear layers; BN stays exact),
+    by name, rounded; gradients flow to the masters, rounded to half on the way."""
+    norms = {name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    return {
+        name: boundary(parameter)
+        for name, parameter in model.named_parameters()
+        if name.rpartition(".")[0] not in norms
+    }
 
 
 def scaled(channels, width):
@@ -67,7 +91,8 @@ class Bottleneck(nn.Module):
         out = boundary(self.bn3(boundary(self.conv3(out))))
         if self.downsample is not None:
             for part in self.downsample:
-                x = boundary(part(x))
+                # Identity stands for no layer.
+                x = x if isinstance(part, nn.Identity) else boundary(part(x))
         return boundary(F.relu(out + x))
 
 

@@ -14,6 +14,10 @@ of sums but no formula; and with every initial weight off by about 1e-13. The la
 differences of the traces are recorded, and a case where one exceeds 1e-11 is not written: what is
 two orders below the tolerance of 1e-9 cannot be mistaken for a difference of formula.
 
+FP16 is emulated as the trainer emulates it on a CPU: values are rounded through half at the same places,
+something else computes. Here that is FP64, in which the order of sums decides no rounding, so that the trace
+is as exact as the others. In FP32, as trained, it decides some, and those grow: the difference is recorded.
+
 Adding a case: one entry in CASES.
 """
 
@@ -27,12 +31,14 @@ import tempfile
 import safetensors.torch
 import torch
 from torch import nn
+from torch.func import functional_call
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import golden_inputs  # noqa: E402
 import golden_networks  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
 OUT = ROOT / "crates" / "trainer" / "tests" / "golden"
 
 # The recipe under every case: 64 images, batch 32, so 2 steps an epoch, 14 steps in all.
@@ -122,6 +128,11 @@ CASES = {
     "table6-stacked": {
         **D72, **WARMUP, **COSINE, **SMOOTHING, **MIXUP, **DISTILL,
         "zero_gamma": True, "decay": "weights", "replicas": 4,
+    },
+    "fp16": {"precision": "fp16"},
+    # The Efficient column of Table 6 with cosine and label smoothing.
+    "fp16-stacked": {
+        **D72, **WARMUP, **COSINE, **SMOOTHING, "zero_gamma": True, "decay": "weights", "precision": "fp16",
     },
     "mobilenet": {"model": "mobilenet", **THREE_STEPS},
     "inception-v3": {"model": "inception-v3", **THREE_STEPS, "input_size": 107, "lr": 1e-4},
@@ -234,6 +245,10 @@ class Given:
         return model.to(memory_format=memory_format)
 
 
+def forward(model, x):
+    return functional_call(model, golden_networks.rounded_weights(model), (x,))
+
+
 def step_loss(recipe, given, replicas, step, x, labels):
     """The loss of one batch: smoothed and mixed targets, replicas, and the teacher's soft targets."""
     targets = one_hot(labels, recipe["label_smoothing"], x.dtype)
@@ -243,7 +258,7 @@ def step_loss(recipe, given, replicas, step, x, labels):
         x = share * x + (1 - share) * x[partner]
         targets = share * targets + (1 - share) * targets[partner]
     size = len(x) // len(replicas)
-    logits = torch.cat([replica.train()(x[r * size : (r + 1) * size]) for r, replica in enumerate(replicas)])
+    logits = torch.cat([forward(replica.train(), x[r * size : (r + 1) * size]) for r, replica in enumerate(replicas)])
     loss = cross_entropy(targets, logits)
     if recipe["distill"]:
         t = recipe["distill"]["temperature"]
@@ -276,14 +291,20 @@ def evaluate(given, replicas, trace):
             for name in ("running_mean", "running_var"):
                 getattr(modules[0], name).copy_(torch.stack([getattr(m, name) for m in modules[1:]]).mean(0))
     with torch.no_grad():
-        logits = mean(given.images)
+        logits = forward(mean, given.images)
     trace["val/loss"].append(cross_entropy(one_hot(given.labels, 0.0, logits.dtype), logits).item())
     trace["val/top1"].append(100.0 * (logits.argmax(1) == given.labels).double().mean().item())
 
 
-def train(recipe, directory, memory_format=torch.contiguous_format, noise=0.0):
-    """The trace of one training in FP64: lr and loss of every step, loss and top-1 of every evaluation."""
-    given = Given(recipe, directory, torch.double, memory_format, noise)
+def train(recipe, directory, memory_format=torch.contiguous_format, noise=0.0, dtype=torch.double):
+    """The trace of one training: lr and loss of every step, loss and top-1 of every evaluation."""
+    half = recipe["precision"] == "fp16"
+    scale = recipe["loss_scale"] if half else 1.0
+    with golden_networks.emulating_half(half):
+        return train_scaled(recipe, Given(recipe, directory, dtype, memory_format, noise), scale)
+
+
+def train_scaled(recipe, given, scale):
     replicas = replicas_of(given.model, recipe["replicas"])
     optimiser = torch.optim.SGD(
         parameter_groups(given.model, recipe), lr=1.0, momentum=recipe["momentum"], nesterov=recipe["nesterov"]
@@ -297,7 +318,9 @@ def train(recipe, directory, memory_format=torch.contiguous_format, noise=0.0):
             part = slice(at, at + batch)
             loss = step_loss(recipe, given, replicas, step, given.images[part], given.labels[part])
             optimiser.zero_grad()
-            loss.backward()
+            (loss * scale).backward()
+            for parameter in given.model.parameters():
+                parameter.grad /= scale  # a power of 2: exact
             lr = learning_rate(recipe, step, steps_per_epoch)
             for group in optimiser.param_groups:
                 group["lr"] = lr
@@ -329,6 +352,11 @@ def main():
             trace = train(recipe, inputs)
             layouts = relative_difference(trace, train(recipe, inputs, torch.channels_last))
             weights = relative_difference(trace, train(recipe, inputs, noise=1e-13))
+            in_fp32 = {}
+            if recipe["precision"] == "fp16":
+                single = [train(recipe, inputs, layout, dtype=torch.float) for layout in LAYOUTS]
+                apart = max(relative_difference(trace, one) for one in single)
+                in_fp32 = {"in_fp32_differs_by": float(f"{apart:.1e}")}
         losses = trace["train/loss"]
         print(f"{case:26} {losses[0]:.6f} -> {losses[-1]:.6f}   channels-last {layouts:.1e}, weights off by 1e-13 {weights:.1e}")
         assert max(layouts, weights) < 1e-11, f"{case} is chaotic: {layouts:.1e}, {weights:.1e}"
@@ -338,6 +366,7 @@ def main():
             "inputs": "bench/peers/golden_inputs.py",
             "channels_last_differs_by": float(f"{layouts:.1e}"),
             "weights_off_by_1e-13_differ_by": float(f"{weights:.1e}"),
+            **in_fp32,
             "changes": changes,
             "recipe": recipe,
             "teacher": TEACHER if recipe["distill"] else None,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use rungs_data::dataset::Channels;
 use rungs_data::preprocess::Layout;
 use rungs_data::{
     Batch, DataError, Dataset, EvalSet, Image, Loader, LoaderConfig, Pixels, Split, open, subset,
@@ -98,8 +99,9 @@ fn an_image_is_prepared_by_seed_epoch_and_index_alone() {
     assert_ne!(image, image_of(10, 1, 1, 17), "another epoch");
 }
 
+/// recipes.md section 7, trap 14.
 #[test]
-fn training_drops_the_rest_and_evaluation_sees_every_image_once_in_order() {
+fn trap_14_training_drops_the_rest_and_evaluation_sees_every_image_once_in_order() {
     let data = synthetic(50);
     let seen: Vec<usize> = train(&data, &config(16, 2), 0, 0)
         .into_iter()
@@ -117,6 +119,66 @@ fn training_drops_the_rest_and_evaluation_sees_every_image_once_in_order() {
             [16, 16, 16, 2]
         );
         assert_eq!(sizes.concat(), (0..50).collect::<Vec<_>>());
+    }
+}
+
+/// As many images as ILSVRC2012 trains on, or evaluates; each is one grey pixel.
+struct AsManyAsImageNet(usize);
+
+impl Dataset for AsManyAsImageNet {
+    fn name(&self) -> &str {
+        "pixels"
+    }
+    fn len(&self) -> usize {
+        self.0
+    }
+    fn classes(&self) -> usize {
+        1000
+    }
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+    fn label(&self, index: usize) -> i64 {
+        (index % 1000) as i64
+    }
+    fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError> {
+        into.set(1, 1, Channels::Grey, &[index as u8]);
+        Ok(())
+    }
+    fn bytes(&self, _: usize, _: &mut Vec<u8>) -> Result<(), DataError> {
+        unreachable!("nothing asks for a digest")
+    }
+}
+
+/// recipes.md section 7, trap 14: the authors' iterator wrapped round and averaged 50,176 images.
+#[test]
+fn trap_14_all_50_000_are_evaluated_once_each() {
+    let mut config = config(256, 2);
+    (config.input_size, config.augment.resize_short) = (1, 1);
+    let data = Arc::new(AsManyAsImageNet(50_000));
+    let mut set = EvalSet::new(data, &config, 256).unwrap();
+    for _ in 0..2 {
+        let pass = set.pass().unwrap();
+        let seen: Vec<usize> = pass.flat_map(|b| b.unwrap().indices.clone()).collect();
+        assert!(seen.iter().copied().eq(0..50_000));
+    }
+}
+
+/// recipes.md section 7, trap 27: floor(N / B) iterations an epoch, and each in an order of its own.
+#[test]
+fn trap_27_epochs_have_1251_iterations_and_orders_of_their_own() {
+    let data: Arc<dyn Dataset> = Arc::new(AsManyAsImageNet(1_281_167));
+    for (batch_size, iterations) in [(1024, 1251), (256, 5004)] {
+        let mut config = config(batch_size, 0);
+        (config.input_size, config.augment.resize_short) = (1, 1);
+        let first_ids = [0, 1].map(|epoch| {
+            let mut loader = Loader::train(data.clone(), &config, epoch, 0).unwrap();
+            assert_eq!(loader.batches(), iterations);
+            loader.next().unwrap().unwrap().indices[..10].to_vec()
+        });
+        assert_ne!(first_ids[0], first_ids[1]);
+        let last = Loader::train(data.clone(), &config, 0, iterations - 1).unwrap();
+        assert_eq!(last.count(), 1);
     }
 }
 

@@ -97,7 +97,7 @@ mod tests {
 
     /// recipes.md section 7, trap 6: values printed in the authors' logs (batch 1024: 1251 batches).
     #[test]
-    fn trap_06_gluoncv_warmup_equals_the_authors_logs() {
+    fn trap_6_gluoncv_warmup_equals_the_authors_logs() {
         let r = recipe(
             "variant = 'gluoncv'\nbatch_size = 1024\nlr_scaling = 'linear'\nwarmup_epochs = 5",
         );
@@ -110,13 +110,27 @@ mod tests {
 
     /// As above, over the cosine of section 5.1.
     #[test]
-    fn trap_06_gluoncv_cosine_equals_the_authors_logs() {
+    fn trap_6_gluoncv_cosine_equals_the_authors_logs() {
         let r = recipe(
             "variant = 'gluoncv'\nbatch_size = 1024\nlr_scaling = 'linear'\nwarmup_epochs = 5\nschedule = { kind = 'cosine' }",
         );
         let lr = LrSchedule::new(&r, 1251);
         close(lr.lr(60 * 1251 + 49), 0.213435, 1e-5);
         close(lr.lr(119 * 1251 + 1249), 1.9e-10, 2e-2);
+    }
+
+    /// recipes.md section 7, trap 6, with the paper's own count of warmup batches, from 1: the values come from
+    /// `0.4 * (1251 e + i + 1) / 6255` and the cosine over 115 epochs in Python's doubles.
+    #[test]
+    fn trap_6_the_papers_warmup_counts_batches_from_1_and_its_cosine_is_the_authors() {
+        let r = recipe(
+            "batch_size = 1024\nlr_scaling = 'linear'\nwarmup_epochs = 5\nschedule = { kind = 'cosine' }",
+        );
+        let lr = LrSchedule::new(&r, 1251);
+        close(lr.lr(49), 0.0031974420463629096, 1e-12);
+        close(lr.lr(4 * 1251 + 1249), 0.3999360511590728, 1e-12);
+        close(lr.lr(60 * 1251 + 49), 0.21343497033019831, 1e-12);
+        close(lr.lr(119 * 1251 + 1249), 1.9074335444457803e-10, 1e-6);
     }
 
     /// Milestones count epochs from the start of training, warmup included.

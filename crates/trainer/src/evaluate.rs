@@ -141,6 +141,8 @@ pub fn bits(right: &[bool]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::norm::Replicas;
+    use crate::test_support::{drawn, images};
 
     #[test]
     fn bit_i_is_the_least_significant_first() {
@@ -154,5 +156,53 @@ mod tests {
             [1, 2]
         );
         assert_eq!(percent(&right), 20.0);
+    }
+
+    /// recipes.md section 7, trap 14: accuracy does not depend on the batch size, and statistics stay as they are.
+    #[test]
+    fn trap_14_evaluation_is_the_same_in_any_batch_size_and_changes_nothing() {
+        let (network, parameters) = drawn("resnet50", Arithmetic::Plain(Kind::Float));
+        let replicas = Replicas::new(&network, 1, Kind::Float, Device::Cpu);
+        let pass = Pass {
+            parameters: parameters.leaves(),
+            norms: Norms::Train(replicas.each()),
+            boundary: Boundary::Exact,
+            dropout: None,
+        };
+        let _ = network.forward(&images(8, 28, Kind::Float), pass);
+        let before = replicas.each()[0].flat.copy();
+        let subject = Subject {
+            network: &network,
+            parameters: parameters.leaves(),
+            stats: &replicas.each()[0],
+            arithmetic: Arithmetic::Plain(Kind::Float),
+            device: Device::Cpu,
+        };
+        let data = rungs_data::open("synthetic", None, rungs_data::Split::Val).expect("synthetic");
+        let data = rungs_data::subset(data, Some(101)).expect("101 images");
+        let recipe = "dataset = 'synthetic'\ninput_size = 28".parse();
+        let recipe = rungs_spec::settle::complete(&recipe.expect("TOML")).expect("a recipe");
+        let config = rungs_data::LoaderConfig::from_recipe(&recipe, 1, 0);
+        let in_batches_of = |size: usize| {
+            let mut set = EvalSet::new(data.clone(), &config, size).expect("a set");
+            let found = evaluate(subject, &mut set, &AtomicBool::new(false));
+            found.expect("evaluated").expect("not stopped")
+        };
+        let whole = in_batches_of(101);
+        assert_eq!((whole.n, whole.top1.len()), (101, 101));
+        assert!(whole.top1.iter().any(|right| *right) && whole.top1.iter().any(|right| !*right));
+        for size in [1, 7, 50] {
+            let found = in_batches_of(size);
+            assert_eq!(
+                (&found.top1, &found.top5),
+                (&whole.top1, &whole.top5),
+                "{size}"
+            );
+            assert!(
+                (found.loss - whole.loss).abs() < 1e-5 * whole.loss,
+                "{size}"
+            );
+        }
+        assert!(replicas.each()[0].flat.equal(&before));
     }
 }

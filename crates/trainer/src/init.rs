@@ -133,8 +133,9 @@ mod tests {
         }
     }
 
+    /// recipes.md section 7, trap 7; its 15,104 zeros are those of the published depths.
     #[test]
-    fn zero_gamma_zeroes_the_last_bn_of_branches_and_no_other() {
+    fn trap_7_zero_gamma_zeroes_the_last_bn_of_branches_and_no_other() {
         let (network, parameters) = drawn(Distribution::Xavier, true);
         let mut zeros = 0;
         for (i, spec) in network.parameters.iter().enumerate() {
@@ -153,6 +154,16 @@ mod tests {
             }
         }
         assert_eq!(zeros, 256 + 512 + 1024 + 2048);
+        let published = Model::published("resnet50", Variant::Paper).expect("a known model");
+        let network = Network::new(&published);
+        let last = network
+            .parameters
+            .iter()
+            .filter_map(|spec| match spec.role {
+                Role::Gamma { ends_branch: true } => Some(spec.shape[0]),
+                _ => None,
+            });
+        assert_eq!(last.sum::<i64>(), 15_104);
     }
 
     #[test]

@@ -46,6 +46,8 @@ mod session;
 mod share;
 mod supported;
 mod teacher;
+#[cfg(test)]
+mod test_support;
 mod training;
 mod weights;
 

@@ -120,7 +120,7 @@ impl Boundary {
         match self {
             Boundary::Exact | Boundary::Autocast => x,
             Boundary::Rounded(kind) => {
-                let rounded = x.to_kind(kind).to_kind(Kind::Float);
+                let rounded = x.to_kind(kind).to_kind(x.kind());
                 #[cfg(test)]
                 tests::BOUNDARIES.with_borrow_mut(|seen| seen.push((x, rounded.shallow_clone())));
                 rounded

@@ -2,14 +2,15 @@
 
 use std::cell::RefCell;
 
-use rungs_spec::model::{Model, Shape};
+use rungs_spec::model::Model;
 use rungs_spec::recipe::Variant;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
-use crate::init::{self, Distribution};
+use crate::init;
 use crate::norm::Replicas;
 use crate::parameters::{Arithmetic, Parameters};
+use crate::test_support::{self, emulated, images};
 
 thread_local! {
     /// Every value that met a boundary, before and after it was rounded.
@@ -17,34 +18,9 @@ thread_local! {
 }
 
 fn small(name: &str, arithmetic: Arithmetic, replicas: u32) -> (Network, Parameters, Replicas) {
-    let shape = Shape {
-        depths: vec![1, 1],
-        width: 0.125,
-        dropout: 0.0,
-        variant: Variant::Paper,
-        classes: 10,
-    };
-    let network = Network::new(&Model::build(name, &shape).expect("a known model"));
-    let mut parameters = Parameters::new(&network, arithmetic, Device::Cpu);
-    init::draw(
-        &mut parameters,
-        &network.parameters,
-        Distribution::Xavier,
-        3,
-    );
-    parameters.refresh();
+    let (network, parameters) = test_support::drawn(name, arithmetic);
     let replicas = Replicas::new(&network, replicas, arithmetic.master(), Device::Cpu);
     (network, parameters, replicas)
-}
-
-fn images(n: i64, side: i64, kind: Kind) -> Tensor {
-    let values: Vec<f32> = (0..n * 3 * side * side)
-        .map(|i| ((i * 7919) % 1009) as f32 / 300.0 - 1.5)
-        .collect();
-    Tensor::from_slice(&values)
-        .view([n, side, side, 3])
-        .permute([0, 3, 1, 2])
-        .to_kind(kind)
 }
 
 fn pass<'a>(parameters: &'a Parameters, norms: Norms<'a>, boundary: Boundary) -> Pass<'a> {
@@ -58,8 +34,7 @@ fn pass<'a>(parameters: &'a Parameters, norms: Norms<'a>, boundary: Boundary) ->
 
 #[test]
 fn emulated_half_rounds_activations_and_gradients_at_every_layer_boundary() {
-    let (network, parameters, replicas) =
-        small("resnet50", Arithmetic::EmulatedHalf(Kind::Half), 2);
+    let (network, parameters, replicas) = small("resnet50", emulated(Kind::Half), 2);
     BOUNDARIES.with_borrow_mut(Vec::clear);
     let logits = network.forward(
         &images(8, 28, Kind::Float),
@@ -212,31 +187,99 @@ fn replicas_are_as_if_each_had_its_own_network() {
     }
 }
 
-/// Traps 2 and 8: v1 strides in the first 1x1; D's shortcut pools with ceil, so odd maps fit.
+/// recipes.md section 7, trap 2: v1 strides in the first 1x1 of a stage, B and its successors in the 3x3.
 #[test]
-fn every_resnet_computes_odd_sizes_and_the_right_strides() {
-    for name in ["resnet50", "resnet50b", "resnet50c", "resnet50d"] {
-        let (network, parameters, replicas) = small(name, Arithmetic::Plain(Kind::Float), 1);
-        for side in [28, 37] {
-            let x = images(2, side, Kind::Float);
-            let logits = network.forward(
-                &x,
-                pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact),
-            );
-            assert_eq!(logits.size(), [2, 10], "{name} at {side}");
-        }
-    }
-    let (network, parameters, _) = small("resnet50", Arithmetic::Plain(Kind::Float), 1);
-    let strides = network.operations.iter().filter_map(|op| match op {
-        Operation::Residual { main, .. } => match main.first() {
-            Some(Operation::Conv { weight, stride, .. }) => {
-                Some((parameters.leaves()[*weight].size()[2], *stride))
+fn trap_2_v1_strides_in_the_first_1x1_and_b_in_the_3x3() {
+    for (name, expected) in [
+        ("resnet50", [(1, 2), (3, 1), (1, 1)]),
+        ("resnet50b", [(1, 1), (3, 2), (1, 1)]),
+        ("resnet50c", [(1, 1), (3, 2), (1, 1)]),
+        ("resnet50d", [(1, 1), (3, 2), (1, 1)]),
+    ] {
+        let (network, parameters, _) = small(name, Arithmetic::Plain(Kind::Float), 1);
+        let mut blocks = network.operations.iter().filter_map(|op| match op {
+            Operation::Residual { main, .. } => Some(main),
+            _ => None,
+        });
+        let convolutions = |op: &Operation| match op {
+            Operation::Conv { weight, stride, .. } => {
+                Some((parameters.leaves()[*weight].size()[2], stride[0]))
             }
             _ => None,
-        },
+        };
+        let second = blocks.next_back().expect("two stages").iter();
+        let found: Vec<_> = second.filter_map(convolutions).collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+/// recipes.md section 7, trap 8: D's shortcut pools with ceil and counts valid pixels only, so that the two
+/// branches of a block fit at odd sizes.
+#[test]
+fn trap_8_the_pool_of_d_takes_odd_maps_and_means_valid_pixels_only() {
+    let (network, parameters, replicas) = small("resnet50d", Arithmetic::Plain(Kind::Float), 1);
+    let pass = pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact);
+    let shortcut = network.operations.iter().find_map(|op| match op {
+        Operation::Residual { shortcut, .. } => shortcut
+            .iter()
+            .find(|op| matches!(op, Operation::AvgPool { .. })),
         _ => None,
     });
-    assert_eq!(strides.collect::<Vec<_>>(), [(1, [1, 1]), (1, [2, 2])]);
+    let pool = shortcut.expect("D pools in the shortcut");
+    let x = images(1, 7, Kind::Float);
+    let pooled = network.operation(pool, x.shallow_clone(), pass);
+    assert_eq!(pooled.size(), [1, 3, 4, 4]);
+    // The last window holds one pixel, the ones along the edge two.
+    let at = |t: &Tensor, y: i64, x: i64| t.double_value(&[0, 0, y, x]);
+    assert_eq!(at(&pooled, 3, 3), at(&x, 6, 6));
+    let edge = (at(&x, 0, 6) + at(&x, 1, 6)) / 2.0;
+    assert!((at(&pooled, 0, 3) - edge).abs() < 1e-6);
+    for name in ["resnet50", "resnet50b", "resnet50c", "resnet50d"] {
+        let (network, parameters, replicas) = small(name, Arithmetic::Plain(Kind::Float), 1);
+        for [height, width] in [[28, 28], [38, 50], [37, 49]] {
+            let x = images(2, 50, Kind::Float);
+            let x = x.narrow(2, 0, height).narrow(3, 0, width);
+            let norms = Norms::Train(replicas.each());
+            let logits = network.forward(&x, self::pass(&parameters, norms, Boundary::Exact));
+            assert_eq!(logits.size(), [2, 10], "{name} at {height} x {width}");
+        }
+    }
+}
+
+/// recipes.md section 7, trap 9: Inception's BN has eps 1e-3, its pooling branches count the padding, and there
+/// is no auxiliary classifier.
+#[test]
+fn trap_9_inception_has_eps_1e_3_and_pools_that_count_padding_and_no_aux() {
+    let model = Model::published("inception-v3", Variant::Paper).expect("a known model");
+    let network = Network::new(&model);
+    assert_eq!(network.norms.len(), 94);
+    assert!(network.norms.iter().all(|norm| norm.eps == 1e-3));
+    assert!(network.parameters.iter().all(|p| !p.name.contains("Aux")));
+    fn pools<'a>(operations: &'a [Operation], found: &mut Vec<&'a Operation>) {
+        for op in operations {
+            match op {
+                Operation::AvgPool { .. } => found.push(op),
+                Operation::Branches(all) => all.iter().for_each(|branch| pools(branch, found)),
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    pools(&network.operations, &mut found);
+    assert_eq!(found.len(), 9, "one in each of A, A, A, C, C, C, C, E, E");
+    let ones = Tensor::ones([1, 1, 8, 8], (Kind::Float, Device::Cpu));
+    let pass = Pass {
+        parameters: &[],
+        norms: Norms::Batch,
+        boundary: Boundary::Exact,
+        dropout: None,
+    };
+    for pool in found {
+        let pooled = network.operation(pool, ones.shallow_clone(), pass);
+        assert_eq!(pooled.size(), [1, 1, 8, 8]);
+        let corner = pooled.double_value(&[0, 0, 0, 0]);
+        assert!((corner - 4.0 / 9.0).abs() < 1e-6, "{corner}");
+    }
 }
 
 #[test]

@@ -21,7 +21,13 @@ pub enum Arithmetic {
     /// Parameters and activations in this half kind (FP16 or BF16), BN and master weights in FP32.
     Half(Kind),
     /// As `Half` on a CPU: FP32 arithmetic on values rounded to that kind.
-    EmulatedHalf(Kind),
+    EmulatedHalf {
+        /// What values are rounded to.
+        half: Kind,
+        /// What computes. Always FP32 but in the test that compares the places of rounding with
+        /// PyTorch's: there FP64, in which the order of sums decides no rounding.
+        within: Kind,
+    },
     /// FP32 parameters; libtorch's autocast rounds to FP16 what convolutions and linear layers read
     /// (CUDA only). It rounds where `Half` does, so that on a CPU `EmulatedHalf` stands for it too.
     Autocast,
@@ -31,8 +37,8 @@ impl Arithmetic {
     /// Kind of master weights, momentum, BN and the loss.
     pub fn master(self) -> Kind {
         match self {
-            Arithmetic::Plain(kind) => kind,
-            Arithmetic::Half(_) | Arithmetic::EmulatedHalf(_) | Arithmetic::Autocast => Kind::Float,
+            Arithmetic::Plain(kind) | Arithmetic::EmulatedHalf { within: kind, .. } => kind,
+            Arithmetic::Half(_) | Arithmetic::Autocast => Kind::Float,
         }
     }
 
@@ -41,7 +47,8 @@ impl Arithmetic {
         match self {
             Arithmetic::Plain(kind) => kind,
             Arithmetic::Half(kind) => kind,
-            Arithmetic::EmulatedHalf(_) | Arithmetic::Autocast => Kind::Float,
+            Arithmetic::EmulatedHalf { within, .. } => within,
+            Arithmetic::Autocast => Kind::Float,
         }
     }
 
@@ -54,7 +61,7 @@ impl Arithmetic {
     fn rounds_to(self) -> Option<Kind> {
         match self {
             Arithmetic::Plain(_) | Arithmetic::Autocast => None,
-            Arithmetic::Half(kind) | Arithmetic::EmulatedHalf(kind) => Some(kind),
+            Arithmetic::Half(kind) | Arithmetic::EmulatedHalf { half: kind, .. } => Some(kind),
         }
     }
 }
@@ -171,10 +178,10 @@ impl Parameters {
         match self.arithmetic {
             Arithmetic::Plain(_) => all(&self.order),
             Arithmetic::Autocast => scale.remove(all(&self.order)),
-            Arithmetic::EmulatedHalf(kind) => {
+            Arithmetic::EmulatedHalf { half, .. } => {
                 let gradient = all(&self.order);
                 let mut halved = gradient.narrow(0, 0, self.halved);
-                let rounded = halved.to_kind(kind);
+                let rounded = halved.to_kind(half);
                 halved.copy_(&rounded);
                 scale.remove(gradient)
             }

@@ -113,11 +113,15 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
         (Precision::Bf16, Planned::Cuda) => Arithmetic::Half(Kind::BFloat16),
         (Precision::Mixed, Planned::Cuda) => Arithmetic::Autocast,
         (Precision::Fp16 | Precision::Mixed, Planned::Cpu | Planned::CpuEmulatedHalf) => {
-            Arithmetic::EmulatedHalf(Kind::Half)
+            Arithmetic::EmulatedHalf {
+                half: Kind::Half,
+                within: Kind::Float,
+            }
         }
-        (Precision::Bf16, Planned::Cpu | Planned::CpuEmulatedHalf) => {
-            Arithmetic::EmulatedHalf(Kind::BFloat16)
-        }
+        (Precision::Bf16, Planned::Cpu | Planned::CpuEmulatedHalf) => Arithmetic::EmulatedHalf {
+            half: Kind::BFloat16,
+            within: Kind::Float,
+        },
     };
     let loss_scale = if arithmetic.is_half() {
         *loss_scale

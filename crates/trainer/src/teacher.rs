@@ -133,42 +133,16 @@ impl Teacher {
 
 #[cfg(test)]
 mod tests {
-    use rungs_spec::model::{Model, Shape};
-    use rungs_spec::recipe::Variant;
-
     use super::*;
-    use crate::init::{self, Distribution};
-
-    fn images() -> Tensor {
-        let values: Vec<f32> = (0..4 * 3 * 28 * 28)
-            .map(|i| ((i * 7919) % 1009) as f32 / 300.0 - 1.5)
-            .collect();
-        Tensor::from_slice(&values)
-            .view([4, 28, 28, 3])
-            .permute([0, 3, 1, 2])
-    }
+    use crate::test_support::{drawn, images};
 
     /// recipes.md section 7, trap 17: the teacher uses running statistics, leaves them as they are,
     /// and nothing flows back into it.
     #[test]
     fn trap_17_the_teacher_evaluates_and_stays_as_it_is() {
-        let shape = Shape {
-            depths: vec![1, 1],
-            width: 0.125,
-            dropout: 0.0,
-            variant: Variant::Paper,
-            classes: 10,
-        };
-        let model = Model::build("resnet50d", &shape).expect("a known model");
-        let network = Network::new(&model);
         let plain = Arithmetic::Plain(Kind::Float);
-        let mut parameters = Parameters::new(&network, plain, Device::Cpu);
-        init::draw(
-            &mut parameters,
-            &network.parameters,
-            Distribution::Xavier,
-            3,
-        );
+        let (network, parameters) = drawn("resnet50d", plain);
+        let images = images(4, 28, Kind::Float);
         let replicas = Replicas::new(&network, 1, Kind::Float, Device::Cpu);
         let pass = |norms| Pass {
             parameters: parameters.leaves(),
@@ -177,14 +151,14 @@ mod tests {
             dropout: None,
         };
         for _ in 0..3 {
-            let _ = network.forward(&images(), pass(Norms::Train(replicas.each())));
+            let _ = network.forward(&images, pass(Norms::Train(replicas.each())));
         }
         let stats = replicas.mean(&network);
         let dict = weights::state_dict(&network, &parameters, &stats);
         let before = weights::digest(&dict).expect("a digest");
-        let teacher = Teacher::new(Network::new(&model), &dict, plain, Device::Cpu);
+        let teacher = Teacher::new(network.clone(), &dict, plain, Device::Cpu);
         let teacher = teacher.expect("a teacher");
-        let images = images().set_requires_grad(true);
+        let images = images.set_requires_grad(true);
         let logits = teacher.logits(&images);
         assert!(!logits.requires_grad());
         let expected = network.forward(&images, pass(Norms::Running(&stats)));

@@ -195,7 +195,7 @@ impl Training {
 /// What happens at layer boundaries in this arithmetic.
 pub fn boundary(arithmetic: Arithmetic) -> Boundary {
     match arithmetic {
-        Arithmetic::EmulatedHalf(kind) => Boundary::Rounded(kind),
+        Arithmetic::EmulatedHalf { half, .. } => Boundary::Rounded(half),
         Arithmetic::Autocast => Boundary::Autocast,
         Arithmetic::Plain(_) | Arithmetic::Half(_) => Boundary::Exact,
     }
@@ -204,3 +204,7 @@ pub fn boundary(arithmetic: Arithmetic) -> Boundary {
 #[cfg(test)]
 #[path = "training_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "half_golden_tests.rs"]
+mod half_golden;

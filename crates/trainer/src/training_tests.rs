@@ -1,7 +1,6 @@
 //! Tests of a whole step: loss scale and precision (trap 18), mixup (trap 16), replica layouts.
 
-use rungs_spec::model::Shape;
-use rungs_spec::recipe::{Decay, DynamicWord, LossScale, Variant};
+use rungs_spec::recipe::{Decay, DynamicWord, LossScale};
 use tch::Kind;
 
 use super::*;
@@ -11,6 +10,7 @@ use crate::mixup::Mix;
 use crate::optimiser::Settings;
 use crate::replica_layout::ReplicaLayout;
 use crate::supported::InitialWeights;
+use crate::test_support::{emulated, images, model};
 
 fn settled(arithmetic: Arithmetic, loss_scale: LossScale) -> Settled {
     Settled {
@@ -39,24 +39,13 @@ fn training(settled: Settled) -> Training {
     training_with(settled, 0.0, None, None)
 }
 
-fn model(dropout: f64) -> Model {
-    let shape = Shape {
-        depths: vec![1, 1],
-        width: 0.125,
-        dropout,
-        variant: Variant::Paper,
-        classes: 10,
-    };
-    Model::build("resnet50", &shape).expect("a known model")
-}
-
 fn training_with(
     settled: Settled,
     dropout: f64,
     mixup: Option<Mixup>,
     teacher: Option<Teacher>,
 ) -> Training {
-    let mut training = Training::new(&model(dropout), settled, mixup, teacher, 1);
+    let mut training = Training::new(&model("resnet50", dropout), settled, mixup, teacher, 1);
     init::draw(
         &mut training.parameters,
         &training.network.parameters,
@@ -68,13 +57,7 @@ fn training_with(
 }
 
 fn batch(kind: Kind) -> (Tensor, Tensor) {
-    let values: Vec<f32> = (0..8 * 3 * 28 * 28)
-        .map(|i| ((i * 7919) % 1009) as f32 / 300.0 - 1.5)
-        .collect();
-    let images = Tensor::from_slice(&values)
-        .view([8, 28, 28, 3])
-        .permute([0, 3, 1, 2])
-        .to_kind(kind);
+    let images = images(8, 28, kind);
     let labels = Tensor::from_slice(&[0_i64, 1, 2, 3, 4, 5, 6, 7]);
     (images, labels)
 }
@@ -92,10 +75,7 @@ fn gradient(arithmetic: Arithmetic, loss_scale: LossScale) -> Tensor {
 fn trap_18_scale_1_and_1024_give_the_same_fp32_gradients() {
     // Without autocast's rounding (a CPU has none), and in BF16, whose exponents are FP32's, a power
     // of two changes no bit.
-    for arithmetic in [
-        Arithmetic::Autocast,
-        Arithmetic::EmulatedHalf(Kind::BFloat16),
-    ] {
+    for arithmetic in [Arithmetic::Autocast, emulated(Kind::BFloat16)] {
         let one = gradient(arithmetic, LossScale::Static(1.0));
         let scaled = gradient(arithmetic, LossScale::Static(1024.0));
         assert_eq!(one.kind(), Kind::Float);
@@ -105,7 +85,7 @@ fn trap_18_scale_1_and_1024_give_the_same_fp32_gradients() {
         assert!(one.equal(&dynamic), "{arithmetic:?}");
     }
     // In FP16 small gradients are subnormal without a scale: that is what it is for.
-    let half = Arithmetic::EmulatedHalf(Kind::Half);
+    let half = emulated(Kind::Half);
     let one = gradient(half, LossScale::Static(1.0));
     let scaled = gradient(half, LossScale::Static(1024.0));
     let error = (&one - &scaled).abs().max() / scaled.abs().max();
@@ -121,7 +101,7 @@ fn trap_18_bn_parameters_stay_float_and_gradients_near_fp32() {
     let exact = gradient(Arithmetic::Plain(Kind::Float), LossScale::Static(1.0));
     let mut errors = Vec::new();
     for kind in [Kind::Half, Kind::BFloat16] {
-        let arithmetic = Arithmetic::EmulatedHalf(kind);
+        let arithmetic = emulated(kind);
         let trained = training(settled(arithmetic, LossScale::Static(1024.0)));
         let mut rounded = 0;
         for (i, spec) in trained.network.parameters.iter().enumerate() {
@@ -151,7 +131,7 @@ fn trap_18_bn_parameters_stay_float_and_gradients_near_fp32() {
 /// scale; the next one trains.
 #[test]
 fn trap_18_an_overflowing_step_is_skipped_and_halves_the_scale() {
-    let half = Arithmetic::EmulatedHalf(Kind::Half);
+    let half = emulated(Kind::Half);
     let dynamic = LossScale::Dynamic(DynamicWord::Dynamic);
     let mut training = training(settled(half, dynamic));
     let Scale::Dynamic { scale, .. } = &mut training.scale else {
@@ -197,7 +177,7 @@ fn trap_16_lambda_1_trains_to_the_same_bits_as_no_mixup() {
     for arithmetic in [
         Arithmetic::Plain(Kind::Float),
         Arithmetic::Plain(Kind::Double),
-        Arithmetic::EmulatedHalf(Kind::Half),
+        emulated(Kind::Half),
     ] {
         let (images, labels) = batch(arithmetic.master());
         let trained = |mixup| {
@@ -231,7 +211,12 @@ fn everything(layout: ReplicaLayout, at_once: bool) -> (Vec<f64>, Tensor, Vec<Te
     let source = training(self::settled(exact, LossScale::Static(1.0)));
     let stats = source.replicas.mean(&source.network);
     let dict = crate::weights::state_dict(&source.network, &source.parameters, &stats);
-    let teacher = Teacher::new(Network::new(&model(0.0)), &dict, exact, Device::Cpu);
+    let teacher = Teacher::new(
+        Network::new(&model("resnet50", 0.0)),
+        &dict,
+        exact,
+        Device::Cpu,
+    );
     let mut training = training_with(
         settled,
         0.3,
@@ -279,4 +264,38 @@ fn every_replica_layout_trains_to_the_same_weights() {
     // The test sees that replicas differ, and that training has moved.
     assert!(!close(&slices.2[0], &slices.2[1]));
     assert!(slices.0[0] != slices.0[2]);
+}
+
+/// recipes.md section 7, trap 26: in tch `set_lr` leaves groups behind; here one rate drives decayed and exempt
+/// elements alike, in step 0 and after the schedule has changed it, in step 1000.
+#[test]
+fn trap_26_weights_and_exempt_move_by_the_rate_of_their_step() {
+    let recipe = "schedule = { kind = 'step', milestones = [1], gamma = 0.1 }".parse();
+    let recipe = rungs_spec::settle::complete(&recipe.expect("TOML")).expect("a recipe");
+    let schedule = rungs_spec::schedule::LrSchedule::new(&recipe, 500);
+    assert_eq!(schedule.lr(0), 0.1);
+    assert!((schedule.lr(1000) - 0.01).abs() < 1e-15);
+    let moved = [0, 1000].map(|step| {
+        let mut exact = settled(Arithmetic::Plain(Kind::Double), LossScale::Static(1.0));
+        exact.optimiser.momentum = 0.0;
+        exact.optimiser.decay = Decay::Weights;
+        let mut training = training(exact);
+        let before = training.parameters.master.copy();
+        let (images, labels) = batch(Kind::Double);
+        let rate = schedule.lr(step);
+        let loss = training.step(&images, &labels, step, rate);
+        let _ = loss.expect("a step");
+        let weights = training.parameters.weights;
+        let moved = before - &training.parameters.master;
+        let exempt = moved.size()[0] - weights;
+        let norm = |part: Tensor| (part / rate).norm().double_value(&[]);
+        [
+            norm(moved.narrow(0, 0, weights)),
+            norm(moved.narrow(0, weights, exempt)),
+        ]
+    });
+    for (first, later) in moved[0].iter().zip(&moved[1]) {
+        assert!(*first > 1e-3, "{moved:?}");
+        assert!((first / later - 1.0).abs() < 1e-9, "{moved:?}");
+    }
 }

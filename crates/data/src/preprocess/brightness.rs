@@ -11,8 +11,9 @@ pub fn affine(coefficient: f64) -> Affine {
 mod tests {
     use super::*;
 
+    /// recipes.md section 7, trap 12.
     #[test]
-    fn scales_and_stays_in_float() {
+    fn trap_12_brightness_scales_and_stays_in_float() {
         for value in affine(0.6).apply([128.0; 3]) {
             assert!((value - 76.8).abs() < 1e-12);
         }

@@ -126,8 +126,9 @@ mod tests {
             .for_each(|v| assert_eq!(byte(v), v.round_ties_even()));
     }
 
+    /// recipes.md section 7, trap 12.
     #[test]
-    fn a_uniform_image_stays_under_contrast_and_saturation_and_brightness_rounds() {
+    fn trap_12_a_uniform_image_stays_under_contrast_and_saturation_and_brightness_rounds() {
         let grey = vec![128; 48];
         let still = Draw {
             contrast: 0.6,

@@ -32,9 +32,9 @@ mod tests {
     use super::*;
     use crate::random::Purpose;
 
-    /// The standard deviation of what is added to R is known: 3.17 on the 0..255 scale.
+    /// recipes.md section 7, trap 13: the standard deviation of what is added to R is known, 3.17 on the 0..255 scale.
     #[test]
-    fn noise_has_its_standard_deviation() {
+    fn trap_13_noise_has_its_standard_deviation() {
         let n = 100_000;
         let red: Vec<f64> = (0..n)
             .map(|i| noise(draw(0.1, &mut Stream::new(Purpose::Augment, 2, 0, i)))[0])

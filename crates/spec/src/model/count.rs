@@ -211,9 +211,9 @@ mod tests {
     use super::*;
     use crate::recipe::Variant;
 
-    /// recipes.md section 4: name, variant, parameters, decayed, exempt, MACs at 224.
+    /// recipes.md section 7, trap 3, with the counts of section 4: name, variant, parameters, decayed, exempt, MACs at 224.
     #[test]
-    fn models_have_the_published_counts() {
+    fn trap_3_models_have_the_published_counts() {
         for (name, variant, parameters, decayed, exempt, macs) in [
             (
                 "resnet50",
@@ -295,6 +295,17 @@ mod tests {
                 },
                 "{name} {variant:?}"
             );
+        }
+    }
+
+    /// recipes.md section 7, trap 2: the first convolution of stage 2 makes 28x28 maps in v1, 56x56 in B.
+    #[test]
+    fn trap_2_the_second_stage_of_v1_begins_with_28x28_and_of_b_with_56x56() {
+        for (name, side) in [("resnet50", 28), ("resnet50b", 56), ("resnet50d", 56)] {
+            let model = Model::published(name, Variant::Paper).expect("known model");
+            let rows = rows(&model, 224);
+            let first = rows.iter().find(|row| row.name == "layer2.0.conv1");
+            assert_eq!(first.expect("a layer").output, [128, side, side], "{name}");
         }
     }
 }

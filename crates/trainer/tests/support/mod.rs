@@ -1,6 +1,7 @@
 //! Run directories for tests, and what their event files say.
 #![allow(dead_code, reason = "every test binary uses its part of this module")]
 
+pub mod formula;
 pub mod golden;
 
 use std::path::{Path, PathBuf};
