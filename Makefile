@@ -8,7 +8,7 @@ BINARIES := runner server trainer
 unexport DATABASE_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help table4 build test test-long lint install uninstall golden bench-step gpu-check docs-screenshots \
+.PHONY: help table4 build test test-long lint install uninstall golden golden-statistics bench-step gpu-check docs-screenshots \
         prerequisites libtorch fashion-mnist test-tools clean distclean
 .SUFFIXES:
 
@@ -40,6 +40,10 @@ golden: ## golden loss traces and logits again from PyTorch (makes its own Pytho
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_golden.py
 	@.venv-peers/bin/python bench/peers/pytorch_logits.py
+
+golden-statistics: ## golden statistics again from SciPy and statsmodels (makes its own Python environment)
+	@bench/peers/setup statistics
+	@.venv-statistics/bin/python bench/peers/statistics_golden.py
 
 bench-step: build ## a training step beside PyTorch's, six networks (makes its own Python environment; 30 minutes)
 	@bench/peers/setup

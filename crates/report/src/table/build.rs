@@ -36,7 +36,7 @@ pub fn build(plan: &Plan, results: &BTreeMap<RunKey, RunResult>, select: Select)
         .map(|row| Row {
             id: row.id.clone(),
             label: row.label.clone(),
-            on: row.on.clone(),
+            on: row.against.clone(),
             add: row.add.iter().map(|a| a.id.clone()).collect(),
             cells: columns
                 .iter()
