@@ -53,6 +53,17 @@ pub fn build(plan: &Plan, results: &BTreeMap<RunKey, RunResult>, select: Select)
         correct(&mut rows, &head.name);
         builder.judge(&mut rows, &columns, &head.name);
     }
+    let percent = metrics
+        .iter()
+        .filter(|m| metric::find(&m.name).is_some_and(Metric::is_percent));
+    let attribution = percent
+        .flat_map(|m| {
+            columns
+                .iter()
+                .filter_map(|c| builder.attribution(c, &m.name))
+        })
+        .collect();
+    let warnings = builder.warnings(&columns);
     Table {
         experiment: experiment.name.clone(),
         title: experiment.title.clone(),
@@ -72,6 +83,8 @@ pub fn build(plan: &Plan, results: &BTreeMap<RunKey, RunResult>, select: Select)
             })
             .collect(),
         rows,
+        attribution,
+        warnings,
     }
 }
 

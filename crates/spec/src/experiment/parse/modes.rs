@@ -111,10 +111,12 @@ fn row(id: String, label: String, on: Option<&str>, against: Option<&str>, add: 
 }
 
 fn generated(mode: Mode, added: &[Added]) -> Vec<Row> {
+    // Both ends are there in every mode, so that the total gain is known.
+    let none = || row(NONE.into(), "None".into(), None, None, &[]);
+    let all = || row(ALL.into(), "All".into(), Some(NONE), None, added);
     match mode {
         Mode::Stacked => Vec::new(),
         Mode::OneAtATime => {
-            let none = row(NONE.into(), "None".into(), None, None, &[]);
             let alone = added.iter().map(|one| {
                 let label = format!("+ {}", title(one));
                 row(
@@ -125,10 +127,12 @@ fn generated(mode: Mode, added: &[Added]) -> Vec<Row> {
                     std::slice::from_ref(one),
                 )
             });
-            std::iter::once(none).chain(alone).collect()
+            std::iter::once(none())
+                .chain(alone)
+                .chain([all()])
+                .collect()
         }
         Mode::LeaveOneOut => {
-            let all = row(ALL.into(), "All".into(), None, None, added);
             let without = added.iter().enumerate().map(|(i, one)| {
                 let mut rest = added.to_vec();
                 rest.remove(i);
@@ -136,9 +140,9 @@ fn generated(mode: Mode, added: &[Added]) -> Vec<Row> {
                     format!("without-{}", one.id),
                     format!("\u{2212} {}", title(one)),
                 );
-                row(id, label, None, Some(ALL), &rest)
+                row(id, label, Some(NONE), Some(ALL), &rest)
             });
-            std::iter::once(all).chain(without).collect()
+            [none(), all()].into_iter().chain(without).collect()
         }
         Mode::AllSubsets => {
             let of = |bits: usize| (0..added.len()).filter(move |i| bits >> i & 1 == 1);
@@ -150,10 +154,10 @@ fn generated(mode: Mode, added: &[Added]) -> Vec<Row> {
                     .join("+"),
             };
             let mut subsets: Vec<usize> = (0..1 << added.len()).collect();
-            subsets.sort_by_key(|bits| (bits.count_ones(), bits.reverse_bits()));
+            subsets.sort_by_key(|bits| (bits.count_ones(), std::cmp::Reverse(bits.reverse_bits())));
             // Stands on itself without its last refinement, so that the stack keeps the order of the file.
             let rows = subsets.into_iter().map(|bits| match of(bits).next_back() {
-                None => row(NONE.into(), "None".into(), None, None, &[]),
+                None => none(),
                 Some(last) => {
                     let label: Vec<&str> = of(bits).map(|i| title(&added[i])).collect();
                     let below = id(bits & !(1 << last));
@@ -198,12 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn leave_one_out_is_all_and_all_but_one_each_compared_to_all() {
+    fn leave_one_out_is_none_all_and_all_but_one_each_compared_to_all() {
         let e = parse("leave-one-out", SKIP).expect("parses");
         let ids: Vec<&str> = e.rows.iter().map(|r| r.id.as_str()).collect();
         assert_eq!(
             ids,
             [
+                "none",
                 "all",
                 "without-linear-scaling",
                 "without-warmup",
@@ -211,9 +216,9 @@ mod tests {
             ]
         );
         assert!(
-            e.rows[1..]
+            e.rows[2..]
                 .iter()
-                .all(|r| r.on.is_none() && r.against.as_deref() == Some("all"))
+                .all(|r| r.against.as_deref() == Some("all"))
         );
         assert_eq!(recipe(&e, "all"), (0.4, 5.0, true));
         assert_eq!(recipe(&e, "without-warmup"), (0.4, 0.0, true));
@@ -221,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_is_none_and_each_alone() {
+    fn one_at_a_time_is_none_each_alone_and_all() {
         let e = parse("one-at-a-time", SKIP).expect("parses");
         assert_eq!(recipe(&e, "none"), (0.1, 0.0, false));
         assert_eq!(recipe(&e, "zero-gamma"), (0.1, 0.0, true));
@@ -241,8 +246,18 @@ mod tests {
             recipe(&e, "linear-scaling+warmup+zero-gamma"),
             (0.4, 5.0, true)
         );
-        let ids: std::collections::BTreeSet<_> = e.rows.iter().map(|r| &r.id).collect();
-        assert_eq!(ids.len(), 8);
+        let ids: Vec<&str> = e.rows.iter().map(|r| r.id.as_str()).collect();
+        assert_eq!(
+            ids[..5],
+            [
+                "none",
+                "linear-scaling",
+                "warmup",
+                "zero-gamma",
+                "linear-scaling+warmup"
+            ]
+        );
+        assert_eq!(ids[7], "linear-scaling+warmup+zero-gamma");
     }
 
     #[test]
