@@ -65,6 +65,10 @@ pub enum Command {
     Series(SeriesArgs),
     /// Write an experiment's table in some format
     Export(ExportArgs),
+    /// Judge every claim of the paper by the runs of this home: holds, fails, undecided
+    Claims(ClaimsArgs),
+    /// Add the seeds that a table needs to show the paper's steps, and run them
+    TopUp(TopUpArgs),
     /// Compare two runs: what differs in their recipes and their results
     Compare(CompareArgs),
     /// Take a run off the queue, or stop it
@@ -169,6 +173,42 @@ pub struct ReproduceArgs {
     /// wrong sign
     #[arg(long)]
     pub check: bool,
+}
+
+/// `runner claims`.
+#[derive(Debug, Args)]
+pub struct ClaimsArgs {
+    /// Profile whose runs count, if not each experiment's default
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Exit with status 3 if a claim fails
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `runner top-up`.
+#[derive(Debug, Args)]
+pub struct TopUpArgs {
+    /// Experiment, by name (see `runner list`) or as a path of a TOML file
+    pub experiment: String,
+    /// Profile, if not the file's default
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Chance of seeing an effect that is there
+    #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
+    pub power: f64,
+    /// Effect to be seen, in points, if not each of the paper's own steps (at least 0.3)
+    #[arg(long, value_name = "POINTS")]
+    pub effect: Option<f64>,
+    /// Most seeds of a cell
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(3..=100))]
+    pub most: u64,
+    /// Say how many seeds each step needs, and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Slots.
+    #[command(flatten)]
+    pub slots: SlotArgs,
 }
 
 /// `runner daemon`.

@@ -1,5 +1,6 @@
 //! What the commands do, one file each. Options are in `cli.rs`.
 
+mod claims;
 mod compare;
 mod control;
 mod daemon;
@@ -15,6 +16,7 @@ mod runs;
 mod series;
 mod show;
 mod status;
+mod top_up;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
@@ -44,6 +46,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Logs(args) => logs::run(&context, &args).await,
         Command::Series(args) => series::run(&context, &args).await,
         Command::Export(args) => export::run(&context, &args).await,
+        Command::Claims(args) => claims::run(&context, &args).await,
+        Command::TopUp(args) => top_up::run(&context, &args).await,
         Command::Compare(args) => compare::run(&context, &args).await,
         Command::Cancel(args) => control::cancel(&context, &args).await,
         Command::Retry(args) => control::retry(&context, &args).await,

@@ -16,6 +16,7 @@ mod value;
 
 pub use attribution::{Attribution, Estimate, Part};
 pub use build::build;
+pub(crate) use build::per_seed;
 pub use fairness::Warning;
 pub(crate) use judge::N_TOO_SMALL;
 
