@@ -63,6 +63,7 @@
 #![warn(missing_docs)]
 
 pub mod dataset;
+pub mod decode;
 pub mod error;
 pub mod eval;
 pub mod fashion_mnist;

@@ -19,7 +19,7 @@ pub(crate) fn byte_steps(
     pixels.clear();
     resizer.rows(image, window, |_, row| match image.channels {
         Channels::Grey => pixels.extend(row.iter().flat_map(|grey| [byte(*grey); 3])),
-        Channels::Rgb => pixels.extend(row.iter().map(|value| byte(*value))),
+        _ => pixels.extend(row.iter().map(|value| byte(*value))),
     });
     for step in draw.order {
         match step {

@@ -172,7 +172,7 @@ impl Pipeline {
             crate::dataset::Channels::Grey => {
                 resizer.rows(image, window, |y, row| painter.grey_row(y, row, out));
             }
-            crate::dataset::Channels::Rgb => {
+            _ => {
                 resizer.rows(image, window, |y, row| painter.rgb_row(y, row, out));
             }
         }
