@@ -74,9 +74,7 @@ impl Image {
         let at = (y * self.width + x) * self.channels.count();
         match self.channels {
             Channels::Grey => [self.data[at]; 3],
-            Channels::Rgb | Channels::Rgbx => {
-                [self.data[at], self.data[at + 1], self.data[at + 2]]
-            }
+            Channels::Rgb | Channels::Rgbx => [self.data[at], self.data[at + 1], self.data[at + 2]],
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use rungs_data::preprocess::Layout;
 use rungs_data::{
-    Batch, DataError, Dataset, EvalSet, Image, Loader, LoaderConfig, Pixels, Split, open, subset,
+    Batch, DataError, Dataset, EvalSet, Image, Loader, LoaderConfig, Output, Pixels, Split, open,
+    subset,
 };
 use rungs_spec::recipe::{Augment, Variant};
 
@@ -30,6 +31,7 @@ fn config(batch_size: usize, workers: usize) -> LoaderConfig {
         variant: Variant::Paper,
         max_corrupt: 0,
         layout: Layout::ChannelsLast,
+        output: Output::Floats,
         workers,
     }
 }
@@ -42,6 +44,17 @@ fn bits(batch: &Batch) -> (Vec<u64>, Vec<i64>, Vec<usize>) {
     let images = match &batch.images {
         Pixels::F32(v) => v.iter().map(|x| u64::from(x.to_bits())).collect(),
         Pixels::F64(v) => v.iter().map(|x| x.to_bits()).collect(),
+        Pixels::Bytes { pixels, matrices } => pixels
+            .iter()
+            .map(|x| u64::from(*x))
+            .chain(
+                matrices
+                    .as_flattened()
+                    .as_flattened()
+                    .iter()
+                    .map(|x| u64::from(x.to_bits())),
+            )
+            .collect(),
     };
     (images, batch.labels.clone(), batch.indices.clone())
 }
@@ -193,11 +206,9 @@ impl Dataset for Faulty {
 
 fn corrupt(index: usize) -> Result<(), DataError> {
     if index % 10 == 3 {
-        let (dataset, problem) = ("faulty".to_owned(), "not a JPEG".to_owned());
         return Err(DataError::Corrupt {
-            dataset,
-            index,
-            problem,
+            place: format!("image {index} of faulty"),
+            problem: "not a JPEG".to_owned(),
         });
     }
     Ok(())

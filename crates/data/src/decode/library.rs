@@ -49,7 +49,12 @@ pub fn other(bytes: &[u8], into: &mut Image) -> Result<(), String> {
     let (width, height) = reader()?.into_dimensions().map_err(|e| e.to_string())?;
     check(width as usize, height as usize)?;
     let pixels = reader()?.decode().map_err(|e| e.to_string())?.into_rgb8();
-    into.set(width as usize, height as usize, Channels::Rgb, pixels.as_raw());
+    into.set(
+        width as usize,
+        height as usize,
+        Channels::Rgb,
+        pixels.as_raw(),
+    );
     Ok(())
 }
 
@@ -57,6 +62,8 @@ fn unknown(bytes: &[u8]) -> String {
     let first = &bytes[..bytes.len().min(8)];
     match bytes.is_empty() {
         true => "the file is empty".to_owned(),
-        false => format!("it begins with the bytes {first:02x?}, which no image format that is read here does"),
+        false => format!(
+            "it begins with the bytes {first:02x?}, which no image format that is read here does"
+        ),
     }
 }

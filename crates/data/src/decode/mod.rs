@@ -128,11 +128,7 @@ impl Opened<'_> {
 }
 
 /// Decodes an image file. `place`: what it is called in an error. Error: [`DataError::Corrupt`].
-pub fn whole(
-    bytes: &[u8],
-    place: &dyn Fn() -> String,
-    into: &mut Image,
-) -> Result<(), DataError> {
+pub fn whole(bytes: &[u8], place: &dyn Fn() -> String, into: &mut Image) -> Result<(), DataError> {
     Decoder::default().open(bytes, place)?.whole(place, into)
 }
 

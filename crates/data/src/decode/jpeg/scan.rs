@@ -126,9 +126,10 @@ impl<'a> Scan<'a> {
         while at < self.mcus {
             if self.left == 0 {
                 self.interval += 1;
-                self.bits = self.data.interval(self.interval).ok_or_else(|| {
-                    format!("the data ends in row {} of its blocks", self.row)
-                })?;
+                self.bits = self
+                    .data
+                    .interval(self.interval)
+                    .ok_or_else(|| format!("the data ends in row {} of its blocks", self.row))?;
                 self.predicted = [0; 3];
                 self.left = self.restart;
             }
@@ -242,7 +243,12 @@ fn number(bits: &mut Bits<'_>, size: u32) -> i32 {
 /// The AC coefficients of a block. The last place that is not 0; 64: more than a block has, or a code
 /// that stands for nothing.
 #[inline(always)]
-fn coefficients(bits: &mut Bits<'_>, table: &Table, quantisers: &[u16; 64], block: &mut Block) -> u32 {
+fn coefficients(
+    bits: &mut Bits<'_>,
+    table: &Table,
+    quantisers: &[u16; 64],
+    block: &mut Block,
+) -> u32 {
     let mut place = 0;
     loop {
         bits.refill();
