@@ -2,7 +2,7 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`synthetic`], [`tensors`] |
+//! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`files`], [`synthetic`], [`tensors`] |
 //! | which images does `train_subset` take? | [`mod@subset`] |
 //! | which pixels has an image file, or a part of it? | [`mod@decode`] |
 //! | what happens to an image before the network sees it? | [`preprocess`] |
@@ -70,6 +70,7 @@ pub mod decode;
 pub mod error;
 pub mod eval;
 pub mod fashion_mnist;
+pub mod files;
 mod idx;
 pub mod loader;
 mod locate;

@@ -256,7 +256,13 @@ impl Crew {
                 let Some(mut slice) = next() else {
                     return;
                 };
-                let found = worker.slice(job, &mut slice, size);
+                // After a panic this worker's buffers are overwritten before they are read.
+                let outcome =
+                    catch_unwind(AssertUnwindSafe(|| worker.slice(job, &mut slice, size)));
+                let found = outcome.unwrap_or_else(|panic| {
+                    let message = message(panic.as_ref());
+                    vec![(slice.first, DataError::Panic(message))]
+                });
                 // Slices are handed out in order and each is finished, so the first error of a
                 // batch is the same for any number of threads.
                 if found
@@ -292,8 +298,7 @@ impl Worker {
         let mut failures = Vec::new();
         for (at, index) in slice.indices.iter().enumerate() {
             let out = slice.out.image(at, size);
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.image(job, *index, out)))
-                .unwrap_or_else(|panic| Err(DataError::Panic(message(panic.as_ref()))));
+            let outcome = self.image(job, *index, out);
             if let Err(error) = outcome {
                 match slice.out.image(at, size) {
                     Out::Floats(values) => values.fill(0.0),
