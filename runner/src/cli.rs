@@ -83,6 +83,9 @@ pub enum Command {
     Doctor,
     /// Rebuild the database from the home's files
     Reindex,
+    /// Measure how fast something is on this machine
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Serve the dashboard, and run what is queued
     Dashboard(DashboardArgs),
 }
@@ -311,6 +314,54 @@ pub struct ExportArgs {
     /// Which epoch's value is shown
     #[arg(long, value_enum, default_value = "best")]
     pub select: SelectName,
+}
+
+/// `runner bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// How fast images are read, decoded and prepared
+    Loader(BenchLoaderArgs),
+}
+
+/// Which preprocessing is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PipelineName {
+    /// Random-resized crop, flip, hue, saturation, brightness, PCA noise, normalise.
+    Train,
+    /// Resize, centre crop, normalise.
+    Eval,
+}
+
+/// `runner bench loader`.
+#[derive(Debug, Args)]
+pub struct BenchLoaderArgs {
+    /// Directory of images at any depth; its `train` or `val` where it has them
+    pub dir: PathBuf,
+    /// Threads, such as 2 or 1,2
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,2",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Vec<u16>,
+    /// Preprocessing
+    #[arg(long, value_enum, default_value = "train")]
+    pub pipeline: PipelineName,
+    /// Images of a batch
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch: u32,
+    /// Side of the prepared images, pixels
+    #[arg(long, default_value_t = 224, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub size: u32,
+    /// Widen the filter when shrinking, as torchvision does
+    #[arg(long)]
+    pub antialias: bool,
+    /// Bytes and a matrix an image, for a device to finish, instead of floats
+    #[arg(long)]
+    pub bytes: bool,
+    /// Batches of a measurement
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batches: u32,
+    /// Take turns with another program: a measurement for every line on standard input
+    #[arg(long, hide = true)]
+    pub turns: bool,
 }
 
 /// `runner dashboard`.

@@ -24,6 +24,9 @@ pub enum Channels {
     /// Three bytes a pixel.
     #[default]
     Rgb,
+    /// Four bytes a pixel, the last of them unused: what the JPEG decoder makes, because vector
+    /// instructions know no groups of three.
+    Rgbx,
 }
 
 impl Channels {
@@ -32,6 +35,7 @@ impl Channels {
         match self {
             Channels::Grey => 1,
             Channels::Rgb => 3,
+            Channels::Rgbx => 4,
         }
     }
 }
@@ -59,12 +63,18 @@ impl Image {
         self.data.extend_from_slice(bytes);
     }
 
+    /// Gets another size, keeping the buffer; the bytes are whatever they were.
+    pub fn shape(&mut self, width: usize, height: usize, channels: Channels) {
+        (self.width, self.height, self.channels) = (width, height, channels);
+        self.data.resize(width * height * channels.count(), 0);
+    }
+
     /// The three values of a pixel.
     pub fn rgb(&self, x: usize, y: usize) -> [u8; 3] {
         let at = (y * self.width + x) * self.channels.count();
         match self.channels {
             Channels::Grey => [self.data[at]; 3],
-            Channels::Rgb => [self.data[at], self.data[at + 1], self.data[at + 2]],
+            Channels::Rgb | Channels::Rgbx => [self.data[at], self.data[at + 1], self.data[at + 2]],
         }
     }
 }
@@ -93,6 +103,14 @@ pub trait Dataset: Send + Sync {
     fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError>;
     /// The stored bytes of an image, what a digest is made of.
     fn bytes(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError>;
+    /// Whether [`Dataset::bytes`] gives an image file, of which the loader may decode a part only.
+    fn is_file(&self) -> bool {
+        false
+    }
+    /// Where an image lies, for messages.
+    fn place(&self, index: usize) -> String {
+        format!("image {index} of {}", self.name())
+    }
     /// The values themselves, where the dataset is ready-made tensors and has no 8-bit images.
     fn tensors(&self) -> Option<&Tensors> {
         None

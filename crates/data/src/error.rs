@@ -44,12 +44,10 @@ pub enum DataError {
         cure: String,
     },
     /// One image cannot be decoded: tolerated up to `max_corrupt` times a pass.
-    #[error("image {index} of {dataset} cannot be decoded: {problem}")]
+    #[error("{place} cannot be decoded: {problem}")]
     Corrupt {
-        /// Dataset.
-        dataset: String,
-        /// Index in the split.
-        index: usize,
+        /// The file, or whatever names the image.
+        place: String,
         /// Why.
         problem: String,
     },

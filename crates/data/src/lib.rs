@@ -2,8 +2,9 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`synthetic`], [`tensors`] |
+//! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`files`], [`synthetic`], [`tensors`] |
 //! | which images does `train_subset` take? | [`mod@subset`] |
+//! | which pixels has an image file, or a part of it? | [`mod@decode`] |
 //! | what happens to an image before the network sees it? | [`preprocess`] |
 //! | how do batches come, and in which order? | [`loader`], [`eval`] |
 //! | where do random numbers come from? | [`random`] |
@@ -13,7 +14,7 @@
 //!
 //! # From a recipe to batches
 //! ```
-//! use rungs_data::{EvalSet, Layout, Loader, LoaderConfig, Pixels, Split, digest, open, subset};
+//! use rungs_data::{EvalSet, Layout, Loader, LoaderConfig, Output, Pixels, Split, digest, open, subset};
 //!
 //! # fn main() -> Result<(), rungs_data::DataError> {
 //! # let augment = rungs_spec::recipe::Augment {
@@ -35,6 +36,7 @@
 //!     variant: rungs_spec::recipe::Variant::Paper,
 //!     max_corrupt: 0,
 //!     layout: Layout::ChannelsLast, // memory N, H, W, 3; or Layout::Nchw
+//!     output: Output::Floats,       // or Output::Bytes, for a device to finish
 //!     workers: 1,                   // 0 = in this thread
 //! };
 //! let loader = Loader::train(train.clone(), &config, epoch, first_batch)?;
@@ -46,6 +48,7 @@
 //!         // One tensor of batch.len() x height x width x 3 values, permuted to N, 3, H, W.
 //!         Pixels::F32(values) => assert_eq!(values.len(), 64 * 32 * 32 * 3),
 //!         Pixels::F64(_) => unreachable!("only tensors: files of doubles come as doubles"),
+//!         Pixels::Bytes { .. } => unreachable!("not asked for"),
 //!     }
 //! }
 //!
@@ -63,9 +66,11 @@
 #![warn(missing_docs)]
 
 pub mod dataset;
+pub mod decode;
 pub mod error;
 pub mod eval;
 pub mod fashion_mnist;
+pub mod files;
 mod idx;
 pub mod loader;
 mod locate;
@@ -79,7 +84,7 @@ mod worker;
 pub use dataset::{Dataset, Image, Split, digest, open};
 pub use error::DataError;
 pub use eval::EvalSet;
-pub use loader::{Batch, Loader, LoaderConfig, Pixels};
+pub use loader::{Batch, Loader, LoaderConfig, Output, Pixels};
 pub use locate::locate;
 pub use preprocess::Layout;
 pub use subset::subset;

@@ -78,6 +78,12 @@ impl Dataset for Subset {
     fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError> {
         self.dataset.image(self.order[index], into)
     }
+    fn is_file(&self) -> bool {
+        self.dataset.is_file()
+    }
+    fn place(&self, index: usize) -> String {
+        self.dataset.place(self.order[index])
+    }
     fn bytes(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError> {
         self.dataset.bytes(self.order[index], into)
     }

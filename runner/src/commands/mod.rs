@@ -1,5 +1,6 @@
 //! What the commands do, one file each. Options are in `cli.rs`.
 
+mod bench;
 mod claims;
 mod compare;
 mod control;
@@ -18,7 +19,7 @@ mod show;
 mod status;
 mod top_up;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{BenchCommand, Cli, Command};
 use crate::context::Context;
 use crate::output::Log;
 
@@ -55,6 +56,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Resume => control::resume(&context).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Reindex => reindex::run(&context).await,
+        Command::Bench(BenchCommand::Loader(args)) => bench::loader(&context, &args),
         Command::Dashboard(args) => dashboard::run(&context, &args).await,
     }
 }

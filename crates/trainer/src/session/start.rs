@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use rungs_data::{EvalSet, LoaderConfig, Split};
+use rungs_data::{EvalSet, LoaderConfig, Output, Split};
 use rungs_spec::home::RunDir;
 use rungs_spec::model::{Model, too_small};
 use rungs_spec::protocol::{EventKind, RunFile};
 use rungs_spec::schedule::LrSchedule;
+use tch::Device;
 
 use super::Session;
 use crate::attempts::Attempts;
@@ -63,7 +64,11 @@ impl<'a> Session<'a> {
             )));
         }
         let workers = loader_workers(run.compute_threads);
-        let loader = LoaderConfig::from_recipe(&run.recipe, run.seed, workers);
+        let mut loader = LoaderConfig::from_recipe(&run.recipe, run.seed, workers);
+        if device != Device::Cpu {
+            // A quarter of what floats would take over the bus; the GPU finishes them (crate::batch).
+            loader.output = Output::Bytes;
+        }
         let eval_set = EvalSet::new(val, &loader, evaluate::BATCH)?;
 
         let loaded = match &settled.init {
