@@ -2,7 +2,10 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`synthetic`], [`tensors`] |
+//! | what is a dataset to the loader? | [`dataset`] |
+//! | how do files become one: folders, archives, shards, packs? | [`datasets`] |
+//! | which data is this? | [`mod@digest`] |
+//! | which pixels are in an image file? | [`decode`] |
 //! | which images does `train_subset` take? | [`mod@subset`] |
 //! | what happens to an image before the network sees it? | [`preprocess`] |
 //! | how do batches come, and in which order? | [`loader`], [`eval`] |
@@ -63,20 +66,22 @@
 #![warn(missing_docs)]
 
 pub mod dataset;
+pub mod datasets;
+pub mod decode;
+pub mod digest;
 pub mod error;
 pub mod eval;
-pub mod fashion_mnist;
-mod idx;
 pub mod loader;
 mod locate;
+mod parallel;
 pub mod preprocess;
 pub mod random;
 pub mod subset;
-pub mod synthetic;
-pub mod tensors;
 mod worker;
 
-pub use dataset::{Dataset, Image, Split, digest, open};
+pub use dataset::{Dataset, Image, Split, open, open_as};
+pub use datasets::FileLayout;
+pub use digest::{digest, fingerprint};
 pub use error::DataError;
 pub use eval::EvalSet;
 pub use loader::{Batch, Loader, LoaderConfig, Pixels};

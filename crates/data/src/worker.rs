@@ -9,7 +9,7 @@ use crate::error::DataError;
 use crate::loader::{LoaderConfig, Pixels};
 use crate::preprocess::{Layout, Pipeline, Scratch};
 use crate::random::{Purpose, Stream, permutation};
-use crate::tensors::{Tensors, Values};
+use crate::datasets::tensors::{Tensors, Values};
 
 /// A batch without its frame; recycled.
 #[derive(Debug, Default)]

@@ -193,11 +193,9 @@ impl Dataset for Faulty {
 
 fn corrupt(index: usize) -> Result<(), DataError> {
     if index % 10 == 3 {
-        let (dataset, problem) = ("faulty".to_owned(), "not a JPEG".to_owned());
         return Err(DataError::Corrupt {
-            dataset,
-            index,
-            problem,
+            place: format!("image {index} of faulty"),
+            problem: "not a JPEG".to_owned(),
         });
     }
     Ok(())
