@@ -77,9 +77,7 @@ pub fn fingerprint(path: &Path) -> Result<String, DataError> {
         if entry.file_type().is_dir() {
             continue;
         }
-        let about = entry
-            .metadata()
-            .map_err(|error| walk_failed(path, error))?;
+        let about = entry.metadata().map_err(|error| walk_failed(path, error))?;
         let changed = about
             .modified()
             .ok()
@@ -137,7 +135,10 @@ mod tests {
         let (train, val) = ((Split::Train, "a"), (Split::Val, "b"));
         let both = digest_of_splits([train, val]);
         assert_eq!(both, digest_of_splits([val, train]));
-        assert_ne!(both, digest_of_splits([(Split::Train, "b"), (Split::Val, "a")]));
+        assert_ne!(
+            both,
+            digest_of_splits([(Split::Train, "b"), (Split::Val, "a")])
+        );
         assert_ne!(both, digest_of_splits([train]));
     }
 
@@ -153,12 +154,23 @@ mod tests {
         std::fs::write(root.join("a/y.jpg"), "").unwrap();
         let more = fingerprint(&root).unwrap();
         assert_ne!(first, more);
-        let file = std::fs::File::options().append(true).open(root.join("a/y.jpg")).unwrap();
+        let file = std::fs::File::options()
+            .append(true)
+            .open(root.join("a/y.jpg"))
+            .unwrap();
         file.set_modified(UNIX_EPOCH).unwrap();
         assert_ne!(more, fingerprint(&root).unwrap());
         std::os::unix::fs::symlink(&root, root.join("a/loop")).unwrap();
         let error = fingerprint(&root).unwrap_err().to_string();
-        assert!(error.contains("a/loop") && error.contains("remove the link"), "{error}");
-        assert!(fingerprint(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
+        assert!(
+            error.contains("a/loop") && error.contains("remove the link"),
+            "{error}"
+        );
+        assert!(
+            fingerprint(&dir.path().join("none"))
+                .unwrap_err()
+                .to_string()
+                .contains("none")
+        );
     }
 }

@@ -106,11 +106,24 @@ impl DataError {
         }
     }
 
-    /// A file that is not what its name says.
-    pub(crate) fn bad(path: &Path, problem: impl Into<String>, cure: impl Into<String>) -> DataError {
+    /// A file that is not what its name says. What is quoted from it in `problem` stays on one line and
+    /// moves no cursor.
+    pub(crate) fn bad(
+        path: &Path,
+        problem: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> DataError {
+        let shown = |c: char| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        };
+        let problem: String = problem.into().trim_end().chars().map(shown).collect();
         DataError::BadFile {
             path: path.to_owned(),
-            problem: problem.into(),
+            problem,
             cure: cure.into(),
         }
     }

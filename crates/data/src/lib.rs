@@ -4,7 +4,7 @@
 //! |---|---|
 //! | what is a dataset to the loader? | [`dataset`] |
 //! | how do files become one: folders, archives, shards, packs? | [`datasets`] |
-//! | which data is this? | [`mod@digest`] |
+//! | which data is this? Is it still what a run was planned for? Is it whole? | [`mod@digest`], [`seen`], [`verify`] |
 //! | which pixels are in an image file? | [`decode`] |
 //! | which images does `train_subset` take? | [`mod@subset`] |
 //! | what happens to an image before the network sees it? | [`preprocess`] |
@@ -76,7 +76,9 @@ mod locate;
 mod parallel;
 pub mod preprocess;
 pub mod random;
+pub mod seen;
 pub mod subset;
+pub mod verify;
 mod worker;
 
 pub use dataset::{Dataset, Image, Split, open, open_as};
@@ -87,4 +89,5 @@ pub use eval::EvalSet;
 pub use loader::{Batch, Loader, LoaderConfig, Pixels};
 pub use locate::locate;
 pub use preprocess::Layout;
+pub use seen::open_run;
 pub use subset::subset;

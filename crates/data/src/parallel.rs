@@ -27,9 +27,11 @@ pub(crate) fn map<T: Send>(
         let crew: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(take)).collect();
         let mut done = take()?;
         for worker in crew {
-            let theirs = worker
-                .join()
-                .unwrap_or_else(|_| Err(DataError::Panic("in a thread that reads a dataset".to_owned())))?;
+            let theirs = worker.join().unwrap_or_else(|_| {
+                Err(DataError::Panic(
+                    "in a thread that reads a dataset".to_owned(),
+                ))
+            })?;
             done.extend(theirs);
         }
         Ok::<_, DataError>(done)

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::dataset::{Dataset, Image};
+use crate::datasets::tensors::{Tensors, Values};
 use crate::error::DataError;
 use crate::loader::{LoaderConfig, Pixels};
 use crate::preprocess::{Layout, Pipeline, Scratch};
 use crate::random::{Purpose, Stream, permutation};
-use crate::datasets::tensors::{Tensors, Values};
 
 /// A batch without its frame; recycled.
 #[derive(Debug, Default)]

@@ -94,7 +94,9 @@ pub(super) fn source(path: &Path, kind: Kind) -> Option<PathBuf> {
         return Some(path.to_owned());
     }
     let folders = [path.to_owned(), path.join(kind.folder())];
-    let unpacked = folders.into_iter().find(|dir| dir.join(kind.witness()).is_file());
+    let unpacked = folders
+        .into_iter()
+        .find(|dir| dir.join(kind.witness()).is_file());
     unpacked.or_else(|| Some(path.join(kind.archive())).filter(|file| file.is_file()))
 }
 
@@ -133,16 +135,16 @@ pub fn open(name: &str, path: &Path, kind: Kind, split: Split) -> Result<Option<
     }))
 }
 
-fn from_dir<'a>(
-    dir: &Path,
-    wanted: &[&'a str],
-) -> Result<BTreeMap<&'a str, Vec<u8>>, DataError> {
+fn from_dir<'a>(dir: &Path, wanted: &[&'a str]) -> Result<BTreeMap<&'a str, Vec<u8>>, DataError> {
     let mut files = BTreeMap::new();
     for file in wanted {
         let path = dir.join(file);
         if path.is_file() {
             let from = File::open(&path).map_err(|source| DataError::io(&path, source))?;
-            files.insert(*file, read(from).map_err(|source| DataError::io(&path, source))?);
+            files.insert(
+                *file,
+                read(from).map_err(|source| DataError::io(&path, source))?,
+            );
         }
     }
     Ok(files)
@@ -161,7 +163,9 @@ fn from_archive<'a>(
     for entry in unpacked.entries().map_err(bad)? {
         let entry = entry.map_err(bad)?;
         let path = entry.path().map_err(bad)?;
-        let found = wanted.iter().find(|w| path.file_name().is_some_and(|f| f == **w));
+        let found = wanted
+            .iter()
+            .find(|w| path.file_name().is_some_and(|f| f == **w));
         if let Some(found) = found.copied() {
             files.insert(found, read(entry).map_err(bad)?);
         }
@@ -201,7 +205,8 @@ fn parse(
             ));
         }
         labels.push(label);
-        pixels.extend((0..PLANE).flat_map(|at| [0, 1, 2].map(|colour| planes[colour * PLANE + at])));
+        pixels
+            .extend((0..PLANE).flat_map(|at| [0, 1, 2].map(|colour| planes[colour * PLANE + at])));
     }
     Ok(())
 }
@@ -259,16 +264,33 @@ mod tests {
     fn planes_are_interleaved_and_the_fine_label_counts() {
         let dir = tempfile::tempdir().unwrap();
         write_cifar10(dir.path());
-        let train = open("x", dir.path(), Kind::Cifar10, Split::Train).unwrap().unwrap();
-        assert_eq!((0..5).map(|i| train.label(i)).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        let train = open("x", dir.path(), Kind::Cifar10, Split::Train)
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (0..5).map(|i| train.label(i)).collect::<Vec<_>>(),
+            [0, 1, 2, 3, 4]
+        );
         let mut image = Image::default();
         train.image(3, &mut image).unwrap();
-        assert_eq!((image.rgb(5, 0), image.rgb(1, 1)), ([3, 5, 255], [3, 33, 255]));
+        assert_eq!(
+            (image.rgb(5, 0), image.rgb(1, 1)),
+            ([3, 5, 255], [3, 33, 255])
+        );
 
         std::fs::write(dir.path().join("train.bin"), record(Kind::Cifar100, 99)).unwrap();
-        let train = open("x", dir.path(), Kind::Cifar100, Split::Train).unwrap().unwrap();
-        assert_eq!((train.label(0), train.class_names()[99].as_str()), (99, "worm"));
-        assert!(open("x", dir.path(), Kind::Cifar100, Split::Val).unwrap().is_none());
+        let train = open("x", dir.path(), Kind::Cifar100, Split::Train)
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (train.label(0), train.class_names()[99].as_str()),
+            (99, "worm")
+        );
+        assert!(
+            open("x", dir.path(), Kind::Cifar100, Split::Val)
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
@@ -284,30 +306,50 @@ mod tests {
         let archive = dir.path().join("cifar-10-binary.tar.gz");
         let gz = flate2::write::GzEncoder::new(File::create(&archive).unwrap(), Default::default());
         let mut tar = tar::Builder::new(gz);
-        tar.append_dir_all("cifar-10-batches-bin", &batches).unwrap();
+        tar.append_dir_all("cifar-10-batches-bin", &batches)
+            .unwrap();
         tar.into_inner().unwrap().finish().unwrap();
         std::fs::remove_dir_all(&batches).unwrap();
         assert_eq!(unpacked, Split::ALL.map(|split| of(&archive, split)));
         assert_eq!(unpacked, Split::ALL.map(|split| of(dir.path(), split)));
         let whole = std::fs::read(&archive).unwrap();
         std::fs::write(&archive, &whole[..whole.len() / 2]).unwrap();
-        let error = open("x", &archive, Kind::Cifar10, Split::Val).unwrap_err().to_string();
-        assert!(error.contains("cifar-10-binary.tar.gz: is no whole"), "{error}");
+        let error = open("x", &archive, Kind::Cifar10, Split::Val)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("cifar-10-binary.tar.gz: is no whole"),
+            "{error}"
+        );
     }
 
     #[test]
     fn broken_files_are_named() {
         let dir = tempfile::tempdir().unwrap();
         write_cifar10(dir.path());
-        let refused = || open("x", dir.path(), Kind::Cifar10, Split::Train).unwrap_err().to_string();
-        std::fs::write(dir.path().join("data_batch_4.bin"), record(Kind::Cifar10, 10)).unwrap();
+        let refused = || {
+            open("x", dir.path(), Kind::Cifar10, Split::Train)
+                .unwrap_err()
+                .to_string()
+        };
+        std::fs::write(
+            dir.path().join("data_batch_4.bin"),
+            record(Kind::Cifar10, 10),
+        )
+        .unwrap();
         assert!(refused().contains("data_batch_4.bin: the label of record 0 is 10"));
-        std::fs::write(dir.path().join("data_batch_4.bin"), &record(Kind::Cifar10, 1)[..99]).unwrap();
+        std::fs::write(
+            dir.path().join("data_batch_4.bin"),
+            &record(Kind::Cifar10, 1)[..99],
+        )
+        .unwrap();
         assert!(refused().contains("data_batch_4.bin: has 99 bytes"));
         std::fs::remove_file(dir.path().join("data_batch_4.bin")).unwrap();
         assert!(refused().contains("data_batch_4.bin: is not there"));
         let empty = tempfile::tempdir().unwrap();
-        let error = open("x", empty.path(), Kind::Cifar100, Split::Val).unwrap_err().to_string();
+        let error = open("x", empty.path(), Kind::Cifar100, Split::Val)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("binary version"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! Names of the classes of datasets whose files do not say them, in the order of their labels.
 
-const FASHION_MNIST: &str = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot";
+const FASHION_MNIST: &str =
+    "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot";
 const MNIST: &str = "0,1,2,3,4,5,6,7,8,9";
 const KMNIST: &str = "o,ki,su,tsu,na,ha,ma,ya,re,wo";
 const CIFAR10: &str = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck";

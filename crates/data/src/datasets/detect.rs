@@ -8,7 +8,11 @@ use crate::dataset::Split;
 use crate::error::DataError;
 
 pub(super) fn detect(path: &Path) -> Result<FileLayout, DataError> {
-    let found = if path.is_dir() { directory(path)? } else { file(path)? };
+    let found = if path.is_dir() {
+        directory(path)?
+    } else {
+        file(path)?
+    };
     found.ok_or_else(|| {
         let known: Vec<String> = FileLayout::ALL
             .iter()
@@ -27,7 +31,11 @@ fn file(path: &Path) -> Result<Option<FileLayout>, DataError> {
     if pack::detect(path) {
         return Ok(Some(FileLayout::Pack));
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
     let archive = name.ends_with(".tar.gz") || name.ends_with(".tgz");
     Ok(match () {
         () if archive && name.contains("cifar-100") => Some(FileLayout::Cifar100),
@@ -56,12 +64,24 @@ fn directory(path: &Path) -> Result<Option<FileLayout>, DataError> {
         return Ok(Some(FileLayout::Mnist));
     }
     for (list, small, large) in [
-        (List::Standard, FileLayout::Places365Standard, FileLayout::Places365StandardLarge),
-        (List::Challenge, FileLayout::Places365Challenge, FileLayout::Places365ChallengeLarge),
+        (
+            List::Standard,
+            FileLayout::Places365Standard,
+            FileLayout::Places365StandardLarge,
+        ),
+        (
+            List::Challenge,
+            FileLayout::Places365Challenge,
+            FileLayout::Places365ChallengeLarge,
+        ),
     ] {
         if has(&list.file()) {
             let of = |size| places365::images_dir(path, list, size, Split::Train).is_some();
-            return Ok(Some(if of(Size::Large) && !of(Size::Small) { large } else { small }));
+            return Ok(Some(if of(Size::Large) && !of(Size::Small) {
+                large
+            } else {
+                small
+            }));
         }
     }
     if !shards::shards(path, Split::Train)?.is_empty() {
@@ -70,7 +90,9 @@ fn directory(path: &Path) -> Result<Option<FileLayout>, DataError> {
     if imagenet::detect(path) {
         return Ok(Some(FileLayout::Imagenet));
     }
-    let splits = Split::ALL.iter().any(|split| folder::split_dir(path, *split).is_some());
+    let splits = Split::ALL
+        .iter()
+        .any(|split| folder::split_dir(path, *split).is_some());
     Ok((splits || !folder::class_folders(path)?.is_empty()).then_some(FileLayout::Folder))
 }
 
@@ -83,14 +105,30 @@ mod tests {
         let cases: [(&str, &[&str]); 12] = [
             ("folder", &["train/a/1.jpg", "val/a/2.jpg"]),
             ("folder", &["cats/1.jpg", "dogs/1.jpg"]),
-            ("imagenet", &["train/n01/1.JPEG", "val/ILSVRC2012_val_00000001.JPEG"]),
+            (
+                "imagenet",
+                &["train/n01/1.JPEG", "val/ILSVRC2012_val_00000001.JPEG"],
+            ),
             ("imagenet", &["ILSVRC/Data/CLS-LOC/train/n01/1.JPEG"]),
             ("cifar10", &["cifar-10-batches-bin/data_batch_1.bin"]),
             ("cifar10", &["cifar-10-binary.tar.gz"]),
             ("cifar100", &["train.bin", "test.bin"]),
             ("mnist", &["emnist-letters-train-images-idx3-ubyte.gz"]),
-            ("places365-standard", &["places365_train_standard.txt", "data_256/a/1.jpg", "data_large/a/1.jpg"]),
-            ("places365-challenge-large", &["places365_train_challenge.txt", "data_large_challenge/a/1.jpg"]),
+            (
+                "places365-standard",
+                &[
+                    "places365_train_standard.txt",
+                    "data_256/a/1.jpg",
+                    "data_large/a/1.jpg",
+                ],
+            ),
+            (
+                "places365-challenge-large",
+                &[
+                    "places365_train_challenge.txt",
+                    "data_large_challenge/a/1.jpg",
+                ],
+            ),
             ("shards", &["train/0.tar", "val/0.tar"]),
             ("shards", &["imagenet-train-000000.tar"]),
         ];
@@ -113,10 +151,20 @@ mod tests {
         std::fs::write(dir.path().join("notes.txt"), "x").unwrap();
         for path in [dir.path().to_owned(), dir.path().join("notes.txt")] {
             let error = FileLayout::detect(&path).unwrap_err().to_string();
-            assert!(error.contains("none of the known layouts") && error.contains("places365-standard ("), "{error}");
+            assert!(
+                error.contains("none of the known layouts")
+                    && error.contains("places365-standard ("),
+                "{error}"
+            );
         }
-        let error = FileLayout::detect(&dir.path().join("gone")).unwrap_err().to_string();
+        let error = FileLayout::detect(&dir.path().join("gone"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("gone"), "{error}");
-        assert!(FileLayout::parse("foldr").unwrap_err().contains("\"folder\""));
+        assert!(
+            FileLayout::parse("foldr")
+                .unwrap_err()
+                .contains("\"folder\"")
+        );
     }
 }

@@ -145,13 +145,26 @@ mod tests {
             name: name.to_owned(),
             label,
         };
-        let images = vec![listed("b/1.jpg", 1), listed("a/2.jpg", 0), listed("a/10.jpg", 0)];
+        let images = vec![
+            listed("b/1.jpg", 1),
+            listed("a/2.jpg", 0),
+            listed("a/10.jpg", 0),
+        ];
         let classes = vec!["a".to_owned(), "b".to_owned()];
         let files = Files::new("x", Path::new("/data"), false, images, classes.clone());
         let names: Vec<String> = (0..3).map(|i| files.image_name(i)).collect();
         assert_eq!(names, ["a/10.jpg", "a/2.jpg", "b/1.jpg"]);
         assert_eq!(files.place(2), "/data/b/1.jpg");
-        let flat = Files::new("x", Path::new("/val"), true, vec![listed("b/1.jpg", 1)], classes);
-        assert_eq!((flat.place(0), flat.image_name(0)), ("/val/1.jpg".into(), "b/1.jpg".into()));
+        let flat = Files::new(
+            "x",
+            Path::new("/val"),
+            true,
+            vec![listed("b/1.jpg", 1)],
+            classes,
+        );
+        assert_eq!(
+            (flat.place(0), flat.image_name(0)),
+            ("/val/1.jpg".into(), "b/1.jpg".into())
+        );
     }
 }

@@ -97,8 +97,9 @@ fn images(dir: &Path, classes: &[String]) -> Result<Vec<Listed>, DataError> {
         if !folder.exists() {
             continue;
         }
-        let hidden =
-            |e: &walkdir::DirEntry| e.depth() > 0 && e.file_name().as_encoded_bytes().starts_with(b".");
+        let hidden = |e: &walkdir::DirEntry| {
+            e.depth() > 0 && e.file_name().as_encoded_bytes().starts_with(b".")
+        };
         let walk = walkdir::WalkDir::new(&folder).follow_links(true);
         for entry in walk.into_iter().filter_entry(|e| !hidden(e)) {
             let entry = entry.map_err(|error| walk_failed(&folder, error))?;
@@ -164,16 +165,31 @@ mod tests {
         touch(
             dir.path(),
             &[
-                "train/b/2.jpg", "train/b/1.PNG", "train/a/x/deep.jpeg", "train/c/3.jpg",
-                "train/a/notes.txt", "train/a/._x.jpg", "train/.cache/1.jpg", "train/readme.jpg",
-                "val/c/9.jpg", "val/a/8.jpg",
+                "train/b/2.jpg",
+                "train/b/1.PNG",
+                "train/a/x/deep.jpeg",
+                "train/c/3.jpg",
+                "train/a/notes.txt",
+                "train/a/._x.jpg",
+                "train/.cache/1.jpg",
+                "train/readme.jpg",
+                "val/c/9.jpg",
+                "val/a/8.jpg",
             ],
         );
         let train = open("x", dir.path(), Split::Train).unwrap().unwrap();
-        let expected = [("a/x/deep.jpeg", 0), ("b/1.PNG", 1), ("b/2.jpg", 1), ("c/3.jpg", 2)];
+        let expected = [
+            ("a/x/deep.jpeg", 0),
+            ("b/1.PNG", 1),
+            ("b/2.jpg", 1),
+            ("c/3.jpg", 2),
+        ];
         assert_eq!(names(&train), expected.map(|(n, l)| (n.to_owned(), l)));
         let val = open("x", dir.path(), Split::Val).unwrap().unwrap();
-        assert_eq!(names(&val), [("a/8.jpg".to_owned(), 0), ("c/9.jpg".to_owned(), 2)]);
+        assert_eq!(
+            names(&val),
+            [("a/8.jpg".to_owned(), 0), ("c/9.jpg".to_owned(), 2)]
+        );
         assert_eq!(val.class_names(), ["a", "b", "c"]);
         let mut bytes = Vec::new();
         val.bytes(1, &mut bytes).unwrap();
@@ -185,12 +201,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         touch(dir.path(), &["real/1.jpg", "data/b/2.jpg"]);
         std::os::unix::fs::symlink(dir.path().join("real"), dir.path().join("data/a")).unwrap();
-        let train = open("x", &dir.path().join("data"), Split::Train).unwrap().unwrap();
-        assert_eq!(names(&train), [("a/1.jpg".to_owned(), 0), ("b/2.jpg".to_owned(), 1)]);
-        assert!(open("x", &dir.path().join("data"), Split::Val).unwrap().is_none());
+        let train = open("x", &dir.path().join("data"), Split::Train)
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            names(&train),
+            [("a/1.jpg".to_owned(), 0), ("b/2.jpg".to_owned(), 1)]
+        );
+        assert!(
+            open("x", &dir.path().join("data"), Split::Val)
+                .unwrap()
+                .is_none()
+        );
         std::os::unix::fs::symlink(dir.path().join("data"), dir.path().join("data/b/up")).unwrap();
-        let error = open("x", &dir.path().join("data"), Split::Train).unwrap_err().to_string();
-        assert!(error.contains("b/up") && error.contains("remove the link"), "{error}");
+        let error = open("x", &dir.path().join("data"), Split::Train)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("b/up") && error.contains("remove the link"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -200,7 +230,10 @@ mod tests {
         assert!(refused(Split::Train).contains("has no class folders"));
         touch(dir.path(), &["train/a/1.jpg", "val/b/2.jpg"]);
         let error = refused(Split::Val);
-        assert!(error.contains("val/b") && error.contains("does not have"), "{error}");
+        assert!(
+            error.contains("val/b") && error.contains("does not have"),
+            "{error}"
+        );
         std::fs::create_dir(dir.path().join("train/empty")).unwrap();
         let error = refused(Split::Train);
         assert!(error.contains("train/empty: has no image"), "{error}");

@@ -26,7 +26,10 @@ const LARGEST: usize = 2 << 30;
 /// what a person can do about a bad file.
 pub fn read(path: &Path, dims: usize, cure: &str) -> Result<Idx, DataError> {
     let file = File::open(path).map_err(|source| DataError::io(path, source))?;
-    let size = file.metadata().map_err(|source| DataError::io(path, source))?.len();
+    let size = file
+        .metadata()
+        .map_err(|source| DataError::io(path, source))?
+        .len();
     if path.extension().is_some_and(|e| e == "gz") {
         let unpacked = GzDecoder::new(BufReader::new(file));
         parse(unpacked, dims).map_err(|problem| match problem {
@@ -96,12 +99,20 @@ fn parse(mut from: impl Read, dims: usize) -> Result<Idx, Problem> {
     };
     let data = take(expected + 1)?;
     if data.len() != expected {
-        let more = if data.len() > expected { "more" } else { "fewer" };
+        let more = if data.len() > expected {
+            "more"
+        } else {
+            "fewer"
+        };
         return refuse(format!(
             "has {more} bytes than the {} that its header announces ({shape} values after {size} bytes of header), \
              it holds {}{}: it is cut short or garbled",
             expected + size,
-            if data.len() > expected { "at least " } else { "" },
+            if data.len() > expected {
+                "at least "
+            } else {
+                ""
+            },
             data.len() + size,
         ));
     }
@@ -137,7 +148,10 @@ mod tests {
         assert_eq!(a, read(&packed, 3, "").unwrap());
         std::fs::write(&packed, &whole[..whole.len() - 9]).unwrap();
         let error = read(&packed, 3, "").unwrap_err().to_string();
-        assert!(error.contains("packed.gz: is not a whole gzip file"), "{error}");
+        assert!(
+            error.contains("packed.gz: is not a whole gzip file"),
+            "{error}"
+        );
         assert_eq!((a.dims, a.data), (vec![2, 2, 3], (0..12).collect()));
     }
 
@@ -167,9 +181,7 @@ mod tests {
             Err(Problem::Content(problem)) => problem,
             other => panic!("{other:?}"),
         };
-        assert!(
-            refused(&file()[..7], 3).contains("has 7 bytes, expected an IDX header of 16")
-        );
+        assert!(refused(&file()[..7], 3).contains("has 7 bytes, expected an IDX header of 16"));
         assert!(refused(&file(), 1).contains("00, 00, 08, 01"));
         assert!(refused(b"<html>404 Not Found</html>", 3).contains("begins with"));
         let mut more = file();

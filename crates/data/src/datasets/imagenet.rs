@@ -26,7 +26,11 @@ pub fn open(name: &str, path: &Path, split: Split) -> Result<Option<Files>, Data
     let root = ROOTS
         .iter()
         .map(|below| path.join(below))
-        .find(|root| Split::ALL.iter().any(|s| folder::split_dir(root, *s).is_some()))
+        .find(|root| {
+            Split::ALL
+                .iter()
+                .any(|s| folder::split_dir(root, *s).is_some())
+        })
         .unwrap_or_else(|| path.to_owned());
     match folder::split_dir(&root, Split::Val) {
         Some(val) if split == Split::Val && is_flat(&val)? => {
@@ -59,7 +63,12 @@ fn flat(name: &str, path: &Path, root: &Path, val: &Path) -> Result<Files, DataE
     let mut images = Vec::new();
     for entry in std::fs::read_dir(val).map_err(|e| DataError::io(val, e))? {
         let entry = entry.map_err(|e| DataError::io(val, e))?;
-        let Some(image) = entry.file_name().to_str().filter(|n| is_image(n)).map(str::to_owned) else {
+        let Some(image) = entry
+            .file_name()
+            .to_str()
+            .filter(|n| is_image(n))
+            .map(str::to_owned)
+        else {
             continue;
         };
         let label = labels.of(&image).ok_or_else(|| {
@@ -109,7 +118,11 @@ mod tests {
             write(format!("train/{synset}/{synset}_1.JPEG"));
         }
         for (index, class) in [2, 0, 1, 0].into_iter().enumerate() {
-            let folder = if flat { String::new() } else { format!("{}/", SYNSETS[class]) };
+            let folder = if flat {
+                String::new()
+            } else {
+                format!("{}/", SYNSETS[class])
+            };
             write(format!("val/{folder}ILSVRC2012_val_{:08}.JPEG", index + 1));
         }
         dir
@@ -121,20 +134,48 @@ mod tests {
         let expected = open("x", folders.path(), Split::Val).unwrap().unwrap();
         let expected = digest(&expected).unwrap();
         let ways: [&[(&str, &str)]; 7] = [
-            &[("LOC_val_solution.csv", "ImageId,PredictionString\nILSVRC2012_val_00000004,n01 1 2 3 4 \n\
+            &[(
+                "LOC_val_solution.csv",
+                "ImageId,PredictionString\nILSVRC2012_val_00000004,n01 1 2 3 4 \n\
                 ILSVRC2012_val_00000001,n03 1 2 3 4 n03 9 9 9 9\nILSVRC2012_val_00000003,n02 0 0 0 0\n\
-                ILSVRC2012_val_00000002,n01 0 0 0 0\n")],
-            &[("val.txt", "ILSVRC2012_val_00000001.JPEG 2\nILSVRC2012_val_00000002.JPEG 0\n\
-                ILSVRC2012_val_00000003.JPEG 1\nILSVRC2012_val_00000004.JPEG 0\n")],
-            &[("val/val.txt", "ILSVRC2012_val_00000001.JPEG n03\r\nILSVRC2012_val_00000002.JPEG n01\r\n\
-                ILSVRC2012_val_00000003.JPEG n02\r\nILSVRC2012_val_00000004.JPEG n01\r\n")],
-            &[("imagenet_2012_validation_synset_labels.txt", "n03\nn01\nn02\nn01\n")],
-            &[("ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", "1\n3\n2\n3\n"),
-              ("ILSVRC2012_devkit_t12/data/map_clsloc.txt", "n03 1 kit_fox\nn02 2 x\nn01 3 y\n")],
-            &[("devkit/data/ILSVRC2012_validation_ground_truth.txt", "1\n3\n2\n3\n"),
-              ("map_clsloc.txt", "n03 1 kit_fox\nn02 2 x\nn01 3 y\n")],
-            &[("ILSVRC2012_val.txt", "ILSVRC2012_val_00000001.JPEG 2\nILSVRC2012_val_00000002.JPEG 0\n\
-                ILSVRC2012_val_00000003.JPEG 1\nILSVRC2012_val_00000004.JPEG 0\n")],
+                ILSVRC2012_val_00000002,n01 0 0 0 0\n",
+            )],
+            &[(
+                "val.txt",
+                "ILSVRC2012_val_00000001.JPEG 2\nILSVRC2012_val_00000002.JPEG 0\n\
+                ILSVRC2012_val_00000003.JPEG 1\nILSVRC2012_val_00000004.JPEG 0\n",
+            )],
+            &[(
+                "val/val.txt",
+                "ILSVRC2012_val_00000001.JPEG n03\r\nILSVRC2012_val_00000002.JPEG n01\r\n\
+                ILSVRC2012_val_00000003.JPEG n02\r\nILSVRC2012_val_00000004.JPEG n01\r\n",
+            )],
+            &[(
+                "imagenet_2012_validation_synset_labels.txt",
+                "n03\nn01\nn02\nn01\n",
+            )],
+            &[
+                (
+                    "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt",
+                    "1\n3\n2\n3\n",
+                ),
+                (
+                    "ILSVRC2012_devkit_t12/data/map_clsloc.txt",
+                    "n03 1 kit_fox\nn02 2 x\nn01 3 y\n",
+                ),
+            ],
+            &[
+                (
+                    "devkit/data/ILSVRC2012_validation_ground_truth.txt",
+                    "1\n3\n2\n3\n",
+                ),
+                ("map_clsloc.txt", "n03 1 kit_fox\nn02 2 x\nn01 3 y\n"),
+            ],
+            &[(
+                "ILSVRC2012_val.txt",
+                "ILSVRC2012_val_00000001.JPEG 2\nILSVRC2012_val_00000002.JPEG 0\n\
+                ILSVRC2012_val_00000003.JPEG 1\nILSVRC2012_val_00000004.JPEG 0\n",
+            )],
         ];
         for way in ways {
             let dir = imagenet(true);
@@ -162,14 +203,20 @@ mod tests {
         let truth = dir.path().join("ILSVRC2012_validation_ground_truth.txt");
         std::fs::write(&truth, "1\n3\n2\n3\n").unwrap();
         let error = refused();
-        assert!(error.contains("ground_truth.txt") && error.contains("map_clsloc.txt"), "{error}");
+        assert!(
+            error.contains("ground_truth.txt") && error.contains("map_clsloc.txt"),
+            "{error}"
+        );
         std::fs::write(dir.path().join("map_clsloc.txt"), "n03 1 a\nn02 2 b\n").unwrap();
         let error = refused();
         assert!(error.contains("line 2") && error.contains('3'), "{error}");
         let list = dir.path().join("val.txt");
         std::fs::write(&list, "ILSVRC2012_val_00000001.JPEG 7\n").unwrap();
         let error = refused();
-        assert!(error.contains("val.txt") && error.contains("line 1") && error.contains('7'), "{error}");
+        assert!(
+            error.contains("val.txt") && error.contains("line 1") && error.contains('7'),
+            "{error}"
+        );
         std::fs::write(&list, "ILSVRC2012_val_00000001.JPEG n99\n").unwrap();
         assert!(refused().contains("n99"));
         std::fs::write(&list, "ILSVRC2012_val_00000001.JPEG 1\n").unwrap();
@@ -192,6 +239,9 @@ mod tests {
         let train = open("x", dir.path(), Split::Train).unwrap().unwrap();
         let val = open("x", dir.path(), Split::Val).unwrap().unwrap();
         assert_eq!((train.len(), val.len(), val.classes()), (3, 4, 3));
-        assert_eq!((0..4).map(|i| val.label(i)).collect::<Vec<_>>(), [0, 0, 1, 2]);
+        assert_eq!(
+            (0..4).map(|i| val.label(i)).collect::<Vec<_>>(),
+            [0, 0, 1, 2]
+        );
     }
 }

@@ -34,13 +34,19 @@ pub struct Mnist {
 
 /// The files of a split, each plain or with `.gz`.
 struct Pair {
+    /// `emnist-letters`; empty for the files of any other member of the family.
+    set: String,
     images: PathBuf,
     labels: PathBuf,
 }
 
 /// Whether a file of images of this family lies in `dir`.
 pub(super) fn detect(names: &[String]) -> bool {
-    let ends = |name: &str| IMAGES.iter().any(|end| name.trim_end_matches(".gz").ends_with(end));
+    let ends = |name: &str| {
+        IMAGES
+            .iter()
+            .any(|end| name.trim_end_matches(".gz").ends_with(end))
+    };
     names.iter().any(|name| ends(name))
 }
 
@@ -72,7 +78,8 @@ impl Mnist {
         let classes = if class_names.is_empty() {
             let mut classes = highest(&labels.data) + 1;
             for other in Split::ALL.into_iter().filter(|s| *s != split) {
-                if let Some(files) = pair(name, dir, other)? {
+                if let Some(files) = pair(&files.set, dir, other)?.filter(|of| of.set == files.set)
+                {
                     classes = classes.max(highest(&idx::read(&files.labels, 1, cure)?.data) + 1);
                 }
             }
@@ -81,7 +88,11 @@ impl Mnist {
             class_names.len()
         };
         if let Some(at) = labels.data.iter().position(|l| usize::from(*l) >= classes) {
-            let problem = format!("label {at} is {}, expected 0 to {}", labels.data[at], classes - 1);
+            let problem = format!(
+                "label {at} is {}, expected 0 to {}",
+                labels.data[at],
+                classes - 1
+            );
             return Err(DataError::bad(&files.labels, problem, cure));
         }
         Ok(Some(Mnist {
@@ -132,27 +143,33 @@ fn pair(name: &str, dir: &Path, split: Split) -> Result<Option<Pair>, DataError>
     if images.is_empty() && labels.is_empty() {
         return Ok(None);
     }
-    let chosen = |found: Vec<(String, &String)>, ends: &[&str]| -> Result<PathBuf, DataError> {
-        let several: Vec<&str> = found.iter().map(|(set, _)| set.as_str()).collect();
-        let called = found.iter().find(|(set, _)| set == name);
-        match (called, found.as_slice()) {
-            (Some((_, file)), _) | (None, [(_, file)]) => Ok(dir.join(file)),
-            (None, []) => Err(DataError::Missing {
-                dataset: name.to_owned(),
-                what: format!("{}-{} (or .gz)", part_words(split)[0], ends[0]),
-                looked: dir.display().to_string(),
-                cure: locate::cure(name),
-            }),
-            (None, _) => Err(DataError::bad(
-                dir,
-                format!("holds several sets: {}", several.join(", ")),
-                format!("call the dataset as one of them, such as \"{}\"", several[0]),
-            )),
-        }
-    };
+    let chosen =
+        |found: Vec<(String, &String)>, ends: &[&str]| -> Result<(String, PathBuf), DataError> {
+            let several: Vec<&str> = found.iter().map(|(set, _)| set.as_str()).collect();
+            let called = found.iter().find(|(set, _)| set == name);
+            match (called, found.as_slice()) {
+                (Some((set, file)), _) | (None, [(set, file)]) => Ok((set.clone(), dir.join(file))),
+                (None, []) => Err(DataError::Missing {
+                    dataset: name.to_owned(),
+                    what: format!("{}-{} (or .gz)", part_words(split)[0], ends[0]),
+                    looked: dir.display().to_string(),
+                    cure: locate::cure(name),
+                }),
+                (None, _) => Err(DataError::bad(
+                    dir,
+                    format!("holds several sets: {}", several.join(", ")),
+                    format!(
+                        "call the dataset as one of them, such as \"{}\"",
+                        several[0]
+                    ),
+                )),
+            }
+        };
+    let ((set, images), (_, labels)) = (chosen(images, &IMAGES)?, chosen(labels, &LABELS)?);
     Ok(Some(Pair {
-        images: chosen(images, &IMAGES)?,
-        labels: chosen(labels, &LABELS)?,
+        set,
+        images,
+        labels,
     }))
 }
 
@@ -258,7 +275,11 @@ mod tests {
     fn labels_that_do_not_belong_to_the_images_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "train", &[11, 11]);
-        let refused = || Mnist::open(NAME, dir.path(), Split::Train).unwrap_err().to_string();
+        let refused = || {
+            Mnist::open(NAME, dir.path(), Split::Train)
+                .unwrap_err()
+                .to_string()
+        };
         assert!(refused().contains("label 0 is 11, expected 0 to 9"));
         let labels = [0, 0, 8, 1, 0, 0, 0, 3, 1, 1, 1];
         std::fs::write(dir.path().join("train-labels-idx1-ubyte"), labels).unwrap();
@@ -274,14 +295,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "emnist-letters-train", &[1, 25]);
         write(dir.path(), "emnist-letters-test", &[26]);
-        let one = Mnist::open("mine", dir.path(), Split::Train).unwrap().unwrap();
+        let one = Mnist::open("mine", dir.path(), Split::Train)
+            .unwrap()
+            .unwrap();
         assert_eq!((one.len(), one.classes()), (2, 27));
         write(dir.path(), "emnist-digits-train", &[9]);
-        let letters = Mnist::open("emnist-letters", dir.path(), Split::Train).unwrap().unwrap();
+        let letters = Mnist::open("emnist-letters", dir.path(), Split::Train)
+            .unwrap()
+            .unwrap();
         assert_eq!(letters.label(1), 25);
-        let digits = Mnist::open("emnist-digits", dir.path(), Split::Train).unwrap().unwrap();
+        let digits = Mnist::open("emnist-digits", dir.path(), Split::Train)
+            .unwrap()
+            .unwrap();
         assert_eq!((digits.len(), digits.classes()), (1, 10));
-        let error = Mnist::open("mine", dir.path(), Split::Train).unwrap_err().to_string();
+        let error = Mnist::open("mine", dir.path(), Split::Train)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("emnist-digits, emnist-letters"), "{error}");
     }
 }

@@ -57,17 +57,61 @@ pub enum FileLayout {
 impl FileLayout {
     /// All, with what they are called and what they look like.
     pub const ALL: [(FileLayout, &'static str, &'static str); 11] = [
-        (FileLayout::Folder, "folder", "train/CLASS/*.jpg and val/CLASS/*.jpg"),
-        (FileLayout::Imagenet, "imagenet", "train/SYNSET/*.JPEG, val/ in folders, or flat with a file of labels"),
-        (FileLayout::Cifar10, "cifar10", "data_batch_1.bin to data_batch_5.bin and test_batch.bin, or cifar-10-binary.tar.gz"),
-        (FileLayout::Cifar100, "cifar100", "train.bin and test.bin, or cifar-100-binary.tar.gz"),
-        (FileLayout::Mnist, "mnist", "train-images-idx3-ubyte and its like, plain or .gz"),
-        (FileLayout::Places365Standard, "places365-standard", "places365_train_standard.txt with data_256/ and val_256/"),
-        (FileLayout::Places365StandardLarge, "places365-standard-large", "places365_train_standard.txt with data_large/ and val_large/"),
-        (FileLayout::Places365Challenge, "places365-challenge", "places365_train_challenge.txt with data_256/ and val_256/"),
-        (FileLayout::Places365ChallengeLarge, "places365-challenge-large", "places365_train_challenge.txt with data_large/ and val_large/"),
-        (FileLayout::Shards, "shards", "NAME-train-000000.tar and NAME-val-000000.tar, or train/*.tar and val/*.tar"),
-        (FileLayout::Pack, "pack", "one file written by `runner data pack`"),
+        (
+            FileLayout::Folder,
+            "folder",
+            "train/CLASS/*.jpg and val/CLASS/*.jpg",
+        ),
+        (
+            FileLayout::Imagenet,
+            "imagenet",
+            "train/SYNSET/*.JPEG, val/ in folders, or flat with a file of labels",
+        ),
+        (
+            FileLayout::Cifar10,
+            "cifar10",
+            "data_batch_1.bin to data_batch_5.bin and test_batch.bin, or cifar-10-binary.tar.gz",
+        ),
+        (
+            FileLayout::Cifar100,
+            "cifar100",
+            "train.bin and test.bin, or cifar-100-binary.tar.gz",
+        ),
+        (
+            FileLayout::Mnist,
+            "mnist",
+            "train-images-idx3-ubyte and its like, plain or .gz",
+        ),
+        (
+            FileLayout::Places365Standard,
+            "places365-standard",
+            "places365_train_standard.txt with data_256/ and val_256/",
+        ),
+        (
+            FileLayout::Places365StandardLarge,
+            "places365-standard-large",
+            "places365_train_standard.txt with data_large/ and val_large/",
+        ),
+        (
+            FileLayout::Places365Challenge,
+            "places365-challenge",
+            "places365_train_challenge.txt with data_256/ and val_256/",
+        ),
+        (
+            FileLayout::Places365ChallengeLarge,
+            "places365-challenge-large",
+            "places365_train_challenge.txt with data_large/ and val_large/",
+        ),
+        (
+            FileLayout::Shards,
+            "shards",
+            "NAME-train-000000.tar and NAME-val-000000.tar, or train/*.tar and val/*.tar",
+        ),
+        (
+            FileLayout::Pack,
+            "pack",
+            "one file written by `runner data pack`",
+        ),
     ];
 
     /// As in datasets.toml and on the command line.
@@ -141,18 +185,34 @@ pub fn find(
         FileLayout::Cifar10 => shared(cifar::open(name, path, cifar::Kind::Cifar10, split)?),
         FileLayout::Cifar100 => shared(cifar::open(name, path, cifar::Kind::Cifar100, split)?),
         FileLayout::Mnist => shared(mnist::Mnist::open(name, path, split)?),
-        FileLayout::Places365Standard => {
-            shared(places365::open(name, path, places365::List::Standard, places365::Size::Small, split)?)
-        }
-        FileLayout::Places365StandardLarge => {
-            shared(places365::open(name, path, places365::List::Standard, places365::Size::Large, split)?)
-        }
-        FileLayout::Places365Challenge => {
-            shared(places365::open(name, path, places365::List::Challenge, places365::Size::Small, split)?)
-        }
-        FileLayout::Places365ChallengeLarge => {
-            shared(places365::open(name, path, places365::List::Challenge, places365::Size::Large, split)?)
-        }
+        FileLayout::Places365Standard => shared(places365::open(
+            name,
+            path,
+            places365::List::Standard,
+            places365::Size::Small,
+            split,
+        )?),
+        FileLayout::Places365StandardLarge => shared(places365::open(
+            name,
+            path,
+            places365::List::Standard,
+            places365::Size::Large,
+            split,
+        )?),
+        FileLayout::Places365Challenge => shared(places365::open(
+            name,
+            path,
+            places365::List::Challenge,
+            places365::Size::Small,
+            split,
+        )?),
+        FileLayout::Places365ChallengeLarge => shared(places365::open(
+            name,
+            path,
+            places365::List::Challenge,
+            places365::Size::Large,
+            split,
+        )?),
         FileLayout::Shards => shared(shards::open(name, path, split)?),
         FileLayout::Pack => shared(pack::Pack::open(name, path, split)?),
     })

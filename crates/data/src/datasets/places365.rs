@@ -92,11 +92,19 @@ pub fn open(
     let mut images = Vec::new();
     for (line, name, label) in read(&file)? {
         if label as usize >= classes.len() {
-            return Err(bad_line(&file, line, format!("{label} is none of the {} categories", classes.len())));
+            return Err(bad_line(
+                &file,
+                line,
+                format!("{label} is none of the {} categories", classes.len()),
+            ));
         }
         let below = |c: Component<'_>| matches!(c, Component::Normal(_));
         if !Path::new(&name).components().all(below) {
-            return Err(bad_line(&file, line, format!("{name:?} is no path below {}", dir.display())));
+            return Err(bad_line(
+                &file,
+                line,
+                format!("{name:?} is no path below {}", dir.display()),
+            ));
         }
         images.push(Listed { name, label });
     }
@@ -117,7 +125,11 @@ fn read(file: &Path) -> Result<Vec<(usize, String, u32)>, DataError> {
             .rsplit_once(' ')
             .and_then(|(name, number)| Some((name.trim_start_matches('/'), number.parse().ok()?)));
         let Some((name, number)) = parsed else {
-            return Err(bad_line(file, index + 1, "expected \"NAME NUMBER\"".to_owned()));
+            return Err(bad_line(
+                file,
+                index + 1,
+                "expected \"NAME NUMBER\"".to_owned(),
+            ));
         };
         lines.push((index + 1, name.to_owned(), number));
     }
@@ -141,9 +153,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let all = [
             (CATEGORIES, "/a/airfield 0\n/b/bar 1\n"),
-            ("places365_train_standard.txt", "/b/bar/1.jpg 1\n/a/airfield/2.jpg 0\n/a/airfield/1.jpg 0\n"),
+            (
+                "places365_train_standard.txt",
+                "/b/bar/1.jpg 1\n/a/airfield/2.jpg 0\n/a/airfield/1.jpg 0\n",
+            ),
             ("places365_train_challenge.txt", "/b/bar/9.jpg 1\n"),
-            (VAL, "Places365_val_00000002.jpg 0\nPlaces365_val_00000001.jpg 1\n"),
+            (
+                VAL,
+                "Places365_val_00000002.jpg 0\nPlaces365_val_00000001.jpg 1\n",
+            ),
             ("data_256/a/airfield/1.jpg", "small"),
             ("data_large_challenge/b/bar/9.jpg", "large"),
             ("val_256/Places365_val_00000001.jpg", "val"),
@@ -161,8 +179,14 @@ mod tests {
         let dir = places(&[]);
         let open = |list, size, split| open("x", dir.path(), list, size, split).unwrap();
         let train = open(List::Standard, Size::Small, Split::Train).unwrap();
-        let names: Vec<_> = (0..3).map(|i| (train.image_name(i), train.label(i))).collect();
-        let expected = [("a/airfield/1.jpg", 0), ("a/airfield/2.jpg", 0), ("b/bar/1.jpg", 1)];
+        let names: Vec<_> = (0..3)
+            .map(|i| (train.image_name(i), train.label(i)))
+            .collect();
+        let expected = [
+            ("a/airfield/1.jpg", 0),
+            ("a/airfield/2.jpg", 0),
+            ("b/bar/1.jpg", 1),
+        ];
         assert_eq!(names, expected.map(|(n, l)| (n.to_owned(), l)));
         assert_eq!(train.class_names(), ["a/airfield", "b/bar"]);
         let mut bytes = Vec::new();
@@ -180,16 +204,32 @@ mod tests {
     fn bad_lists_name_file_and_line() {
         let train = "places365_train_standard.txt";
         let cases: [(&str, &str, &str); 4] = [
-            (train, "/a/airfield/1.jpg 2\n", "line 1: 2 is none of the 2 categories"),
-            (train, "/a/airfield/1.jpg 0\n\nnonsense\n", "line 3: expected"),
+            (
+                train,
+                "/a/airfield/1.jpg 2\n",
+                "line 1: 2 is none of the 2 categories",
+            ),
+            (
+                train,
+                "/a/airfield/1.jpg 0\n\nnonsense\n",
+                "line 3: expected",
+            ),
             (train, "/../../etc/passwd 0\n", "no path below"),
-            (CATEGORIES, "/a/airfield 0\n/b/bar 2\n", "category of the number 1"),
+            (
+                CATEGORIES,
+                "/a/airfield 0\n/b/bar 2\n",
+                "category of the number 1",
+            ),
         ];
         for (file, text, problem) in cases {
             let dir = places(&[(file, text)]);
-            let error = open("x", dir.path(), List::Standard, Size::Small, Split::Train).unwrap_err();
+            let error =
+                open("x", dir.path(), List::Standard, Size::Small, Split::Train).unwrap_err();
             let error = error.to_string();
-            assert!(error.contains(file) && error.contains(problem), "{problem}: {error}");
+            assert!(
+                error.contains(file) && error.contains(problem),
+                "{problem}: {error}"
+            );
         }
     }
 }

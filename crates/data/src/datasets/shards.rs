@@ -68,7 +68,10 @@ pub fn open(name: &str, path: &Path, split: Split) -> Result<Option<Shards>, Dat
         if classes > class_names.len() {
             return Err(DataError::bad(
                 &path.join(CLASSES),
-                format!("names {} classes, the shards have {classes}", class_names.len()),
+                format!(
+                    "names {} classes, the shards have {classes}",
+                    class_names.len()
+                ),
                 "name every class on a line of its own",
             ));
         }
@@ -133,13 +136,19 @@ pub(super) fn shards(path: &Path, split: Split) -> Result<Vec<PathBuf>, DataErro
     let words = |file: &Path| -> Vec<String> {
         let stem = file.file_stem().map(|s| s.to_string_lossy().to_lowercase());
         let stem = stem.unwrap_or_default();
-        stem.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect()
+        stem.split(|c: char| !c.is_alphanumeric())
+            .map(str::to_owned)
+            .collect()
     };
     let says = |file: &Path, word: &str| words(file).iter().any(|w| w == word);
     let all = tars(path)?;
     // The best word that any shard has: where there is both val and test, val counts.
     for word in folder::split_words(split) {
-        let files: Vec<PathBuf> = all.iter().filter(|file| says(file, word)).cloned().collect();
+        let files: Vec<PathBuf> = all
+            .iter()
+            .filter(|file| says(file, word))
+            .cloned()
+            .collect();
         if !files.is_empty() {
             return Ok(files);
         }
@@ -148,7 +157,10 @@ pub(super) fn shards(path: &Path, split: Split) -> Result<Vec<PathBuf>, DataErro
         return Ok(Vec::new());
     }
     let other = folder::split_words(Split::Val);
-    Ok(all.into_iter().filter(|file| !other.iter().any(|word| says(file, word))).collect())
+    Ok(all
+        .into_iter()
+        .filter(|file| !other.iter().any(|word| says(file, word)))
+        .collect())
 }
 
 /// Tar files in a directory, sorted by name.
@@ -156,7 +168,9 @@ fn tars(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|source| DataError::io(dir, source))? {
         let path = entry.map_err(|source| DataError::io(dir, source))?.path();
-        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        let hidden = path
+            .file_name()
+            .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
         if path.extension().is_some_and(|e| e == "tar") && !hidden && path.is_file() {
             files.push(path);
         }
@@ -171,15 +185,27 @@ fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(&file).map_err(|source| DataError::io(&file, source))?;
-    Ok(text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .map(str::to_owned)
+        .collect())
 }
 
 /// The images of one shard with their labels, from its headers alone.
 pub(crate) fn index(path: &Path) -> Result<Vec<Member>, DataError> {
     let file = File::open(path).map_err(|source| DataError::io(path, source))?;
-    let length = file.metadata().map_err(|source| DataError::io(path, source))?.len();
+    let length = file
+        .metadata()
+        .map_err(|source| DataError::io(path, source))?
+        .len();
     let bad = |error: std::io::Error| {
-        DataError::bad(path, format!("is no whole tar file: {error}"), "make or fetch it again")
+        DataError::bad(
+            path,
+            format!("is no whole tar file: {error}"),
+            "make or fetch it again",
+        )
     };
     let (mut images, mut labels) = (Vec::new(), HashMap::new());
     let mut archive = tar::Archive::new(file);
@@ -199,7 +225,9 @@ pub(crate) fn index(path: &Path) -> Result<Vec<Member>, DataError> {
             )
         };
         if offset.checked_add(size).is_none_or(|end| end > length) {
-            return Err(at(format!("{size} bytes are announced, the file ends before: it is cut short")));
+            return Err(at(format!(
+                "{size} bytes are announced, the file ends before: it is cut short"
+            )));
         }
         let (key, end) = name.rsplit_once('.').unwrap_or((&name, ""));
         match end {
@@ -219,14 +247,21 @@ pub(crate) fn index(path: &Path) -> Result<Vec<Member>, DataError> {
     for (name, offset, size) in images {
         let key = name.rsplit_once('.').map_or(name.as_str(), |(key, _)| key);
         match labels.get(key) {
-            Some(label) => members.push(Member { label: *label, name, offset, size }),
+            Some(label) => members.push(Member {
+                label: *label,
+                name,
+                offset,
+                size,
+            }),
             // `KEY.seg.png` beside `KEY.jpg`: a picture of a sample, not a sample.
             None if file_name(key).contains('.') => {}
             None => {
                 return Err(DataError::bad(
                     path,
                     format!("{name:?} at byte {offset} has no label"),
-                    format!("put its class, a number from 0, into {key}.cls or the \"label\" of {key}.json"),
+                    format!(
+                        "put its class, a number from 0, into {key}.cls or the \"label\" of {key}.json"
+                    ),
                 ));
             }
         }
@@ -283,13 +318,21 @@ impl Dataset for Shards {
     fn place(&self, index: usize) -> String {
         let Place { shard, offset, .. } = self.images[index];
         let file = self.files[shard as usize].display();
-        format!("{file}: {} at byte {offset}", self.names.get(index))
+        format!(
+            "{file}: {} at byte {offset}",
+            self.names.get(index).escape_debug()
+        )
     }
     fn is_file(&self) -> bool {
         true
     }
     fn bytes(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError> {
-        let Place { shard, offset, size, .. } = self.images[index];
+        let Place {
+            shard,
+            offset,
+            size,
+            ..
+        } = self.images[index];
         let path = &self.files[shard as usize];
         let start = into.len();
         // The size was compared with the length of the file when it was indexed.
@@ -323,17 +366,35 @@ mod tests {
         let long = format!("b/{}.jpg", "x".repeat(150));
         tar(
             &dir.path().join("x-train-000000.tar"),
-            &[("b/2.jpg", "two"), ("b/2.cls", "1\n"), ("b/2.seg.png", "mask"), ("b/2.txt", "words"),
-              (&long, "long"), (&long.replace(".jpg", ".json"), "{\"label\": 4}")],
+            &[
+                ("b/2.jpg", "two"),
+                ("b/2.cls", "1\n"),
+                ("b/2.seg.png", "mask"),
+                ("b/2.txt", "words"),
+                (&long, "long"),
+                (&long.replace(".jpg", ".json"), "{\"label\": 4}"),
+            ],
         );
         tar(
             &dir.path().join("x-train-000001.tar"),
-            &[("./a/1.v2.PNG", "one"), ("./a/1.v2.json", "{\"a\": 1, \"label\": 0}"), ("a/1.v2.cls", "0")],
+            &[
+                ("./a/1.v2.PNG", "one"),
+                ("./a/1.v2.json", "{\"a\": 1, \"label\": 0}"),
+                ("a/1.v2.cls", "0"),
+            ],
         );
-        tar(&dir.path().join("x-val-000000.tar"), &[("c.jpg", "v"), ("c.cls", "2")]);
-        tar(&dir.path().join("x-test-000000.tar"), &[("d.jpg", "t"), ("d.cls", "2")]);
+        tar(
+            &dir.path().join("x-val-000000.tar"),
+            &[("c.jpg", "v"), ("c.cls", "2")],
+        );
+        tar(
+            &dir.path().join("x-test-000000.tar"),
+            &[("d.jpg", "t"), ("d.cls", "2")],
+        );
         let train = open("x", dir.path(), Split::Train).unwrap().unwrap();
-        let names: Vec<_> = (0..3).map(|i| (train.image_name(i), train.label(i))).collect();
+        let names: Vec<_> = (0..3)
+            .map(|i| (train.image_name(i), train.label(i)))
+            .collect();
         assert_eq!(names[0], ("a/1.v2.PNG".to_owned(), 0));
         assert_eq!(names[1], ("b/2.jpg".to_owned(), 1));
         assert_eq!(names[2], (long, 4));
@@ -342,9 +403,15 @@ mod tests {
         train.bytes(2, &mut bytes).unwrap();
         assert_eq!(bytes, b"before long");
         let place = train.place(1);
-        assert!(place.contains("x-train-000000.tar: b/2.jpg at byte 512"), "{place}");
+        assert!(
+            place.contains("x-train-000000.tar: b/2.jpg at byte 512"),
+            "{place}"
+        );
         let val = open("x", dir.path(), Split::Val).unwrap().unwrap();
-        assert_eq!((val.len(), val.image_name(0), val.classes()), (1, "c.jpg".to_owned(), 5));
+        assert_eq!(
+            (val.len(), val.image_name(0), val.classes()),
+            (1, "c.jpg".to_owned(), 5)
+        );
         std::fs::write(dir.path().join(CLASSES), "a\nb\nc\nd\ne\nf\n").unwrap();
         let val = open("x", dir.path(), Split::Val).unwrap().unwrap();
         assert_eq!((val.classes(), val.class_names()[2].as_str()), (6, "c"));
@@ -354,10 +421,19 @@ mod tests {
     fn directories_of_splits_come_first() {
         let dir = tempfile::tempdir().unwrap();
         for split in ["train", "validation"] {
-            tar(&dir.path().join(split).join("0.tar"), &[(&format!("{split}.jpg"), ""), (&format!("{split}.cls"), "0")]);
+            tar(
+                &dir.path().join(split).join("0.tar"),
+                &[
+                    (&format!("{split}.jpg"), ""),
+                    (&format!("{split}.cls"), "0"),
+                ],
+            );
         }
         for (split, name) in [(Split::Train, "train.jpg"), (Split::Val, "validation.jpg")] {
-            assert_eq!(open("x", dir.path(), split).unwrap().unwrap().image_name(0), name);
+            assert_eq!(
+                open("x", dir.path(), split).unwrap().unwrap().image_name(0),
+                name
+            );
         }
     }
 
@@ -370,8 +446,16 @@ mod tests {
             open("x", dir.path(), Split::Train).unwrap_err().to_string()
         };
         let error = refused(&[("1.jpg", "one"), ("2.cls", "0")]);
-        assert!(error.contains("train-0.tar: \"1.jpg\" at byte 512 has no label"), "{error}");
-        for (label, found) in [("1.5", "1.5"), ("-1", "-1"), ("99999999", "99999999"), ("", "found \"\"")] {
+        assert!(
+            error.contains("train-0.tar: \"1.jpg\" at byte 512 has no label"),
+            "{error}"
+        );
+        for (label, found) in [
+            ("1.5", "1.5"),
+            ("-1", "-1"),
+            ("99999999", "99999999"),
+            ("", "found \"\""),
+        ] {
             let error = refused(&[("1.jpg", ""), ("1.cls", label)]);
             assert!(error.contains("1.cls") && error.contains(found), "{error}");
         }
@@ -381,9 +465,19 @@ mod tests {
         let whole = std::fs::read(&file).unwrap();
         std::fs::write(&file, &whole[..512 * 3 + 3]).unwrap();
         let error = open("x", dir.path(), Split::Train).unwrap_err().to_string();
-        assert!(error.contains("\"1.jpg\" at byte 1536: 7 bytes are announced"), "{error}");
-        std::fs::write(&file, "no tar file at all, but long enough to be a block of it".repeat(20)).unwrap();
+        assert!(
+            error.contains("\"1.jpg\" at byte 1536: 7 bytes are announced"),
+            "{error}"
+        );
+        std::fs::write(
+            &file,
+            "no tar file at all, but long enough to be a block of it".repeat(20),
+        )
+        .unwrap();
         let error = open("x", dir.path(), Split::Train).unwrap_err().to_string();
-        assert!(error.contains("train-0.tar: is no whole tar file"), "{error}");
+        assert!(
+            error.contains("train-0.tar: is no whole tar file"),
+            "{error}"
+        );
     }
 }

@@ -12,11 +12,7 @@ const MOST_MEMORY: u64 = 512 << 20;
 
 /// Decodes an image file by its content, whatever it is called. `place` is what an error names.
 /// EXIF orientation is not applied, as is usual in training. Errors: [`DataError::Corrupt`].
-pub fn whole(
-    bytes: &[u8],
-    place: &dyn Fn() -> String,
-    into: &mut Image,
-) -> Result<(), DataError> {
+pub fn whole(bytes: &[u8], place: &dyn Fn() -> String, into: &mut Image) -> Result<(), DataError> {
     let corrupt = |problem: String| DataError::Corrupt {
         place: place(),
         problem,

@@ -49,7 +49,9 @@ pub(super) fn find(
     classes: Vec<String>,
 ) -> Result<Labels, DataError> {
     let look = |names: &[&str]| -> Option<PathBuf> {
-        let files = places.iter().flat_map(|p| names.iter().map(move |n| p.join(n)));
+        let files = places
+            .iter()
+            .flat_map(|p| names.iter().map(move |n| p.join(n)));
         files.into_iter().find(|file| file.is_file())
     };
     let (file, lines) = if let Some(file) = look(&LISTS) {
@@ -70,15 +72,16 @@ pub(super) fn find(
                 "has the devkit's own class numbers, which do not follow the sorted synsets, and the \
                  devkit's meta.mat is not read",
                 format!(
-                    "put {MAP} of a later devkit beside it (lines \"SYNSET NUMBER words\"), or {SOLUTION} of Kaggle"
+                    "put {MAP} of a later devkit beside it (lines \"SYNSET NUMBER words\"; docs/DATA.md makes it from meta.mat), or \
+                     {SOLUTION} of Kaggle"
                 ),
             )
         })?;
         let numbers = devkit_numbers(&map)?;
         let lines = read(&file, |number, line| {
-            let class = numbers.get(line).ok_or_else(|| {
-                format!("the class {line:?} is not in {}", map.display())
-            })?;
+            let class = numbers
+                .get(line)
+                .ok_or_else(|| format!("the class {line:?} is not in {}", map.display()))?;
             Ok(Some((image_name(number), Class::Synset(class.clone()))))
         })?;
         (file, lines)
@@ -129,7 +132,10 @@ fn number(
             return Err(bad_line(
                 &file,
                 line,
-                format!("the class {said} is none of the {} of the training folders", classes.len()),
+                format!(
+                    "the class {said} is none of the {} of the training folders",
+                    classes.len()
+                ),
             ));
         };
         labels.insert(image, label as u32);
@@ -153,7 +159,8 @@ fn read(
         if line.is_empty() {
             continue;
         }
-        let parsed = parse(index + 1, line).map_err(|problem| bad_line(file, index + 1, problem))?;
+        let parsed =
+            parse(index + 1, line).map_err(|problem| bad_line(file, index + 1, problem))?;
         lines.extend(parsed.map(|(image, class)| (index + 1, image, class)));
     }
     Ok(lines)
@@ -175,21 +182,34 @@ fn solution_line(number: usize, line: &str) -> Result<Option<(String, Class)>, S
     if number == 1 && line.starts_with("ImageId") {
         return Ok(None);
     }
-    let (image, rest) = line.split_once(',').ok_or("expected \"IMAGE,SYNSET ...\"")?;
+    let (image, rest) = line
+        .split_once(',')
+        .ok_or("expected \"IMAGE,SYNSET ...\"")?;
     let synset = rest
         .split_whitespace()
         .next()
         .ok_or("expected a synset after the comma")?;
-    Ok(Some((stem(image).to_owned(), Class::Synset(synset.to_owned()))))
+    Ok(Some((
+        stem(image).to_owned(),
+        Class::Synset(synset.to_owned()),
+    )))
 }
 
 fn devkit_numbers(map: &Path) -> Result<HashMap<String, String>, DataError> {
     let text = std::fs::read_to_string(map).map_err(|e| DataError::io(map, e))?;
     let mut numbers = HashMap::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (index, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let mut words = line.split_whitespace();
         let (Some(synset), Some(number)) = (words.next(), words.next()) else {
-            return Err(bad_line(map, index + 1, "expected \"SYNSET NUMBER words\"".to_owned()));
+            return Err(bad_line(
+                map,
+                index + 1,
+                "expected \"SYNSET NUMBER words\"".to_owned(),
+            ));
         };
         numbers.insert(number.to_owned(), synset.to_owned());
     }

@@ -110,7 +110,11 @@ impl Pack {
             let name = names
                 .get(name_at..)
                 .and_then(|rest| rest.get(..name_length))
-                .ok_or_else(|| bad(format!("the name of image {number} does not lie in its index")))?;
+                .ok_or_else(|| {
+                    bad(format!(
+                        "the name of image {number} does not lie in its index"
+                    ))
+                })?;
             name_at += name_length;
             if !images.contains(&number) {
                 continue;
@@ -150,7 +154,9 @@ fn read_index(file: &File, length: u64) -> Result<(Vec<u8>, u64), String> {
     }
     let version = u64::from_le_bytes(words[1]);
     if version != u64::from(VERSION) {
-        return Err(format!("has the version {version}, this program reads {VERSION}"));
+        return Err(format!(
+            "has the version {version}, this program reads {VERSION}"
+        ));
     }
     let (offset, size) = (u64::from_le_bytes(words[2]), u64::from_le_bytes(words[3]));
     if offset < START || offset.checked_add(size) != Some(length) {
@@ -213,20 +219,36 @@ fn entry(bytes: &[u8; ENTRY]) -> (Entry, usize) {
 }
 
 fn check(entry: &Entry, header: &Header, images_end: u64) -> Result<(), String> {
-    let Entry { offset, size, label } = *entry;
-    let inside = offset >= START && offset.checked_add(size).is_some_and(|end| end <= images_end);
+    let Entry {
+        offset,
+        size,
+        label,
+    } = *entry;
+    let inside = offset >= START
+        && offset
+            .checked_add(size)
+            .is_some_and(|end| end <= images_end);
     if !inside {
-        return Err(format!("its {size} bytes at byte {offset} do not lie in the file"));
+        return Err(format!(
+            "its {size} bytes at byte {offset} do not lie in the file"
+        ));
     }
     if label as usize >= header.classes {
-        return Err(format!("its label is {label}, expected 0 to {}", header.classes - 1));
+        return Err(format!(
+            "its label is {label}, expected 0 to {}",
+            header.classes - 1
+        ));
     }
     let Some([height, width, channels]) = header.pixels else {
         return Ok(());
     };
-    let pixels = height.checked_mul(width).and_then(|n| n.checked_mul(channels));
+    let pixels = height
+        .checked_mul(width)
+        .and_then(|n| n.checked_mul(channels));
     if !matches!(channels, 1 | 3) || pixels.map(|n| n as u64) != Some(size) {
-        return Err(format!("it has {size} bytes, expected {height} x {width} x {channels}"));
+        return Err(format!(
+            "it has {size} bytes, expected {height} x {width} x {channels}"
+        ));
     }
     Ok(())
 }
@@ -252,7 +274,10 @@ impl Dataset for Pack {
     }
     fn place(&self, index: usize) -> String {
         let (file, offset) = (self.path.display(), self.entries[index].offset);
-        format!("{file}: {} at byte {offset}", self.names.get(index))
+        format!(
+            "{file}: {} at byte {offset}",
+            self.names.get(index).escape_debug()
+        )
     }
     fn is_file(&self) -> bool {
         self.header.pixels.is_none()
@@ -263,7 +288,11 @@ impl Dataset for Pack {
         let Some([height, width, channels]) = self.header.pixels else {
             return crate::decode::whole(&bytes, &|| self.place(index), into);
         };
-        let channels = if channels == 1 { Channels::Grey } else { Channels::Rgb };
+        let channels = if channels == 1 {
+            Channels::Grey
+        } else {
+            Channels::Rgb
+        };
         into.set(width, height, channels, &bytes);
         Ok(())
     }

@@ -2,20 +2,31 @@ use super::*;
 use crate::{digest, open};
 
 fn splits(name: &str, path: Option<&Path>) -> Vec<(Split, std::sync::Arc<dyn Dataset>)> {
-    Split::ALL.map(|split| (split, open(name, path, split).unwrap())).into()
+    Split::ALL
+        .map(|split| (split, open(name, path, split).unwrap()))
+        .into()
 }
 
 fn digests(splits: &[(Split, std::sync::Arc<dyn Dataset>)]) -> Vec<(Split, String)> {
-    splits.iter().map(|(split, d)| (*split, digest(d.as_ref()).unwrap())).collect()
+    splits
+        .iter()
+        .map(|(split, d)| (*split, digest(d.as_ref()).unwrap()))
+        .collect()
 }
 
 /// Two classes of small PNG files, in folders.
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for (file, side) in [("train/a/1.png", 40), ("train/b/2.png", 10), ("val/b/3.png", 8)] {
+    for (file, side) in [
+        ("train/a/1.png", 40),
+        ("train/b/2.png", 10),
+        ("val/b/3.png", 8),
+    ] {
         let path = dir.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        image::RgbImage::from_pixel(side, side / 2, image::Rgb([side as u8, 100, 3])).save(path).unwrap();
+        image::RgbImage::from_pixel(side, side / 2, image::Rgb([side as u8, 100, 3]))
+            .save(path)
+            .unwrap();
     }
     dir
 }
@@ -30,18 +41,30 @@ fn a_pack_of_files_has_the_digest_of_the_folder() {
         told.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
     };
     let written = write(&out, &from, None, &progress).unwrap();
-    assert_eq!((written.images, written.smaller, told.into_inner()), (3, 0, 3));
+    assert_eq!(
+        (written.images, written.smaller, told.into_inner()),
+        (3, 0, 3)
+    );
     assert_eq!(written.bytes, out.metadata().unwrap().len());
     let packed = splits("mine", Some(&out));
     assert_eq!(digests(&packed), digests(&from));
     assert_eq!(digests(&packed), written.digests);
     let (train, val) = (&packed[0].1, &packed[1].1);
     assert_eq!(train.class_names(), ["a", "b"]);
-    assert_eq!((train.image_name(1), train.label(1)), ("b/2.png".to_owned(), 1));
+    assert_eq!(
+        (train.image_name(1), train.label(1)),
+        ("b/2.png".to_owned(), 1)
+    );
     let mut image = Image::default();
     val.image(0, &mut image).unwrap();
-    assert_eq!((image.width, image.height, image.rgb(7, 3)), (8, 4, [8, 100, 3]));
-    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(
+        (image.width, image.height, image.rgb(7, 3)),
+        (8, 4, [8, 100, 3])
+    );
+    let names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(names.len(), 3, "no temporary file is left: {names:?}");
 }
 
@@ -57,7 +80,9 @@ fn a_pack_of_pixels_has_the_digest_of_the_pixels() {
     from[0].1.image(77, &mut a).unwrap();
     packed[0].1.image(77, &mut b).unwrap();
     assert_eq!(a, b);
-    let error = write(&out, &from, Some(16), &|_| ()).unwrap_err().to_string();
+    let error = write(&out, &from, Some(16), &|_| ())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("leave --max-side out"), "{error}");
 }
 
@@ -71,7 +96,11 @@ fn max_side_makes_larger_images_smaller_and_no_others() {
     let packed = splits("mine", Some(&out));
     assert_eq!(digests(&packed), written.digests);
     assert_ne!(digests(&packed)[0], digests(&from)[0], "another dataset");
-    assert_eq!(digests(&packed)[1], digests(&from)[1], "val had no large image");
+    assert_eq!(
+        digests(&packed)[1],
+        digests(&from)[1],
+        "val had no large image"
+    );
     let mut image = Image::default();
     packed[0].1.image(0, &mut image).unwrap();
     assert_eq!((image.width, image.height), (16, 8));
@@ -91,8 +120,24 @@ fn an_image_that_cannot_be_read_leaves_no_file_and_the_old_pack() {
     assert!(error.contains("val/b/3.png"), "{error}");
     assert_eq!(std::fs::read(&out).unwrap(), b"old");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+    // A killed process leaves a file beside it, which is in nobody's way; a living one is waited for.
+    image::RgbImage::new(3, 3)
+        .save(dir.path().join("val/b/3.png"))
+        .unwrap();
+    let beside = std::fs::File::create(dir.path().join(".mine.pack.tmp")).unwrap();
+    beside.lock().unwrap();
+    let error = write(&out, &from, None, &|_| ()).unwrap_err().to_string();
+    assert!(
+        error.contains("mine.pack is being written by another process"),
+        "{error}"
+    );
+    drop(beside);
+    write(&out, &from, None, &|_| ()).unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
     let nowhere = dir.path().join("none/x.pack");
-    let error = write(&nowhere, &from, None, &|_| ()).unwrap_err().to_string();
+    let error = write(&nowhere, &from, None, &|_| ())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("none/x.pack: cannot be written"), "{error}");
 }
 
@@ -118,7 +163,10 @@ fn truncated_and_hostile_packs_are_refused() {
     let refused = |bytes: &[u8]| {
         std::fs::write(&out, bytes).unwrap();
         let error = Pack::open("x", &out, Split::Train).unwrap_err().to_string();
-        assert!(error.contains("mine.pack") && error.contains("runner data pack"), "{error}");
+        assert!(
+            error.contains("mine.pack") && error.contains("runner data pack"),
+            "{error}"
+        );
         error
     };
     assert!(refused(&whole[..whole.len() - 1]).contains("cut short"));
@@ -141,14 +189,20 @@ fn truncated_and_hostile_packs_are_refused() {
             index[at..at + 4].copy_from_slice(&value);
         })
     };
-    assert!(refused(&set(0, [1, 0, 0, 0])).contains("(a/1.png): its"), "an offset in the header");
+    assert!(
+        refused(&set(0, [1, 0, 0, 0])).contains("(a/1.png): its"),
+        "an offset in the header"
+    );
     assert!(refused(&set(4, [0xff; 4])).contains("do not lie in the file"));
     assert!(refused(&set(12, [0xff; 4])).contains("do not lie in the file"));
     assert!(refused(&set(16, [2, 0, 0, 0])).contains("its label is 2, expected 0 to 1"));
     assert!(refused(&set(20, [0xff; 4])).contains("does not lie in its index"));
     let text = |from: &str, to: &str| {
         garbled(&whole, |index| {
-            let at = index.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+            let at = index
+                .windows(from.len())
+                .position(|w| w == from.as_bytes())
+                .unwrap();
             index[at..at + from.len()].copy_from_slice(to.as_bytes());
         })
     };

@@ -1,6 +1,6 @@
 //! Writing a pack: beside its place, synced, then moved there.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,7 +43,22 @@ pub fn write(
     progress: &dyn Fn(usize),
 ) -> Result<Written, DataError> {
     let temporary = beside(out);
-    let file = File::create(&temporary).map_err(|source| DataError::write(out, source))?;
+    let failed = |source| DataError::write(out, source);
+    // What a killed process left is overwritten; a living one holds the lock.
+    let file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&temporary)
+        .map_err(failed)?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => DataError::Recipe(format!(
+            "{} is being written by another process; wait for it",
+            out.display()
+        )),
+        TryLockError::Error(source) => failed(source),
+    })?;
+    file.set_len(0).map_err(failed)?;
     let written = fill(file, out, splits, max_side, progress).and_then(|written| {
         std::fs::rename(&temporary, out)
             .and_then(|()| File::open(parent(out))?.sync_all())
@@ -64,7 +79,7 @@ fn parent(path: &Path) -> &Path {
 
 fn beside(out: &Path) -> PathBuf {
     let name = out.file_name().unwrap_or_default().to_string_lossy();
-    parent(out).join(format!(".{name}.{}.tmp", std::process::id()))
+    parent(out).join(format!(".{name}.tmp"))
 }
 
 fn fill(
@@ -149,7 +164,9 @@ fn header(
         Some([image.height, image.width, image.channels.count()])
     };
     if pixels.is_some() && max_side.is_some() {
-        return refuse(format!("{name} has no image files to make smaller; leave --max-side out"));
+        return refuse(format!(
+            "{name} has no image files to make smaller; leave --max-side out"
+        ));
     }
     Ok(Header {
         name,
@@ -175,11 +192,13 @@ fn check_pixels(
     bytes: &[u8],
 ) -> Result<(), DataError> {
     match header.pixels {
-        Some(size) if size.iter().product::<usize>() != bytes.len() => Err(DataError::Recipe(format!(
-            "{} has {} bytes, the images before {size:?}: such a dataset cannot be packed",
-            dataset.place(index),
-            bytes.len()
-        ))),
+        Some(size) if size.iter().product::<usize>() != bytes.len() => {
+            Err(DataError::Recipe(format!(
+                "{} has {} bytes, the images before {size:?}: such a dataset cannot be packed",
+                dataset.place(index),
+                bytes.len()
+            )))
+        }
         _ => Ok(()),
     }
 }
@@ -206,8 +225,10 @@ fn stored(
         (scaled.round() as u32).max(1)
     };
     let (width, height) = (side(image.width), side(image.height));
-    let smaller = shrink(image, width, height)
-        .map_err(|problem| DataError::Corrupt { place: dataset.place(index), problem })?;
+    let smaller = shrink(image, width, height).map_err(|problem| DataError::Corrupt {
+        place: dataset.place(index),
+        problem,
+    })?;
     Ok((smaller, true))
 }
 
@@ -220,13 +241,35 @@ fn shrink(image: Image, width: u32, height: u32) -> Result<Vec<u8>, String> {
     let encoded = match image.channels {
         Channels::Grey => {
             let pixels = ImageBuffer::<Luma<u8>, _>::from_raw(from_width, from_height, image.data);
-            let pixels = imageops::resize(&pixels.ok_or_else(size)?, width, height, FilterType::CatmullRom);
-            encode(encoder, pixels.as_raw(), width, height, ExtendedColorType::L8)
+            let pixels = imageops::resize(
+                &pixels.ok_or_else(size)?,
+                width,
+                height,
+                FilterType::CatmullRom,
+            );
+            encode(
+                encoder,
+                pixels.as_raw(),
+                width,
+                height,
+                ExtendedColorType::L8,
+            )
         }
         Channels::Rgb => {
             let pixels = ImageBuffer::<Rgb<u8>, _>::from_raw(from_width, from_height, image.data);
-            let pixels = imageops::resize(&pixels.ok_or_else(size)?, width, height, FilterType::CatmullRom);
-            encode(encoder, pixels.as_raw(), width, height, ExtendedColorType::Rgb8)
+            let pixels = imageops::resize(
+                &pixels.ok_or_else(size)?,
+                width,
+                height,
+                FilterType::CatmullRom,
+            );
+            encode(
+                encoder,
+                pixels.as_raw(),
+                width,
+                height,
+                ExtendedColorType::Rgb8,
+            )
         }
     };
     encoded.map_err(|error| error.to_string())?;
