@@ -133,6 +133,9 @@ pub trait Dataset: Send + Sync {
     }
 }
 
+/// The splits that a dataset has, in the order of [`Split::ALL`].
+pub type Splits = Vec<(Split, Arc<dyn Dataset>)>;
+
 /// Opens a split of the dataset a recipe names. `path` is the directory (or file) that holds it, whose
 /// layout is seen from what is in it; `None` looks where [`crate::locate()`] says. `tensors:FILE` is the
 /// same for both splits.

@@ -1,7 +1,6 @@
 //! Is a dataset whole: every image decoded, counted, measured and compared with the others.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -156,25 +155,11 @@ fn report(split: Split, dataset: &dyn Dataset, looks: &[Look], side: Option<u32>
     }
 }
 
-/// The splits that a dataset has, for [`verify`] and for a pack.
-pub fn splits(
-    name: &str,
-    path: &Path,
-    layout: crate::FileLayout,
-) -> Result<Vec<(Split, Arc<dyn Dataset>)>, DataError> {
-    let mut found = Vec::new();
-    for split in Split::ALL {
-        found.extend(
-            crate::datasets::find(name, path, layout, split)?.map(|dataset| (split, dataset)),
-        );
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::FileLayout;
+    use crate::datasets::splits;
     use image::RgbImage;
 
     #[test]
@@ -195,10 +180,10 @@ mod tests {
         std::fs::write(dir.path().join("train/b/6.jpg"), "no image").unwrap();
         let dangling = dir.path().join("val/b/7.png");
         std::os::unix::fs::symlink(dir.path().join("gone"), &dangling).unwrap();
-        let splits = splits("x", dir.path(), FileLayout::Folder);
-        assert!(splits.is_err(), "a link to nowhere is no image");
+        let broken = splits("x", dir.path(), FileLayout::Folder);
+        assert!(broken.is_err(), "a link to nowhere is no image");
         std::fs::remove_file(&dangling).unwrap();
-        let splits = super::splits("x", dir.path(), FileLayout::Folder).unwrap();
+        let splits = splits("x", dir.path(), FileLayout::Folder).unwrap();
         let report = verify(&splits, Some(32), &|_| ()).unwrap();
         let [train, val] = report.splits.as_slice() else {
             panic!("{report:?}")

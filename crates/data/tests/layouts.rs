@@ -7,8 +7,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use rungs_data::datasets::pack;
+use rungs_data::datasets::splits;
 use rungs_data::preprocess::Layout;
-use rungs_data::verify::splits;
 use rungs_data::{FileLayout, Loader, LoaderConfig, Pixels, Split, digest, open};
 use rungs_spec::recipe::{Augment, Variant};
 

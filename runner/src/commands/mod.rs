@@ -4,6 +4,7 @@ mod compare;
 mod control;
 mod daemon;
 mod dashboard;
+mod data;
 mod doctor;
 mod export;
 mod list;
@@ -49,6 +50,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Retry(args) => control::retry(&context, &args).await,
         Command::Pause => control::pause(&context).await,
         Command::Resume => control::resume(&context).await,
+        Command::Data(args) => data::run(&context, &args),
         Command::Doctor => doctor::run(&context).await,
         Command::Reindex => reindex::run(&context).await,
         Command::Dashboard(args) => dashboard::run(&context, &args).await,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use rungs_spec::error::nearest;
 
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Split, Splits};
 use crate::error::DataError;
 use crate::locate;
 
@@ -216,4 +216,13 @@ pub fn find(
         FileLayout::Shards => shared(shards::open(name, path, split)?),
         FileLayout::Pack => shared(pack::Pack::open(name, path, split)?),
     })
+}
+
+/// All splits of the dataset at `path`.
+pub fn splits(name: &str, path: &Path, layout: FileLayout) -> Result<Splits, DataError> {
+    let mut found = Vec::new();
+    for split in Split::ALL {
+        found.extend(find(name, path, layout, split)?.map(|dataset| (split, dataset)));
+    }
+    Ok(found)
 }

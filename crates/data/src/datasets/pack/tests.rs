@@ -1,7 +1,8 @@
 use super::*;
+use crate::dataset::Splits;
 use crate::{digest, open};
 
-fn splits(name: &str, path: Option<&Path>) -> Vec<(Split, std::sync::Arc<dyn Dataset>)> {
+fn splits(name: &str, path: Option<&Path>) -> Splits {
     Split::ALL
         .map(|split| (split, open(name, path, split).unwrap()))
         .into()
