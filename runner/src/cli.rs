@@ -1,5 +1,7 @@
 //! What may be typed: commands and options, without what they do (that is `commands/`).
 
+pub mod data;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -79,6 +81,8 @@ pub enum Command {
     Pause,
     /// Start attempts again
     Resume,
+    /// Add, fetch, verify and pack datasets
+    Data(data::DataArgs),
     /// Say what this machine has and lacks
     Doctor,
     /// Rebuild the database from the home's files

@@ -2,7 +2,9 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`files`], [`synthetic`], [`tensors`] |
+//! | what is a dataset to the loader? | [`dataset`] |
+//! | how do files become one: folders, archives, shards, packs? | [`datasets`] |
+//! | which data is this? Is it still what a run was planned for? Is it whole? | [`mod@digest`], [`seen`], [`verify`] |
 //! | which images does `train_subset` take? | [`mod@subset`] |
 //! | which pixels has an image file, or a part of it? | [`mod@decode`] |
 //! | what happens to an image before the network sees it? | [`preprocess`] |
@@ -66,25 +68,29 @@
 #![warn(missing_docs)]
 
 pub mod dataset;
+pub mod datasets;
 pub mod decode;
+pub mod digest;
 pub mod error;
 pub mod eval;
-pub mod fashion_mnist;
 pub mod files;
-mod idx;
 pub mod loader;
 mod locate;
+mod parallel;
 pub mod preprocess;
 pub mod random;
+pub mod seen;
 pub mod subset;
-pub mod synthetic;
-pub mod tensors;
+pub mod verify;
 mod worker;
 
-pub use dataset::{Dataset, Image, Split, digest, open};
+pub use dataset::{Dataset, Image, Split, open, open_as};
+pub use datasets::FileLayout;
+pub use digest::{digest, fingerprint};
 pub use error::DataError;
 pub use eval::EvalSet;
 pub use loader::{Batch, Loader, LoaderConfig, Output, Pixels};
 pub use locate::locate;
 pub use preprocess::Layout;
+pub use seen::open_run;
 pub use subset::subset;

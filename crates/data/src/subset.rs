@@ -75,14 +75,17 @@ impl Dataset for Subset {
     fn id(&self, index: usize) -> u64 {
         self.dataset.id(self.order[index])
     }
-    fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError> {
-        self.dataset.image(self.order[index], into)
+    fn image_name(&self, index: usize) -> String {
+        self.dataset.image_name(self.order[index])
+    }
+    fn place(&self, index: usize) -> String {
+        self.dataset.place(self.order[index])
     }
     fn is_file(&self) -> bool {
         self.dataset.is_file()
     }
-    fn place(&self, index: usize) -> String {
-        self.dataset.place(self.order[index])
+    fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError> {
+        self.dataset.image(self.order[index], into)
     }
     fn bytes(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError> {
         self.dataset.bytes(self.order[index], into)

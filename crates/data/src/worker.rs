@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::dataset::{Dataset, Image};
+use crate::datasets::tensors::{Tensors, Values};
 use crate::decode::Decoder;
 use crate::error::DataError;
 use crate::loader::{LoaderConfig, Output, Pixels};
 use crate::preprocess::affine::Matrix;
 use crate::preprocess::{Layout, Out, Pipeline, Plan, Scratch};
 use crate::random::{Purpose, Stream, permutation};
-use crate::tensors::{Tensors, Values};
 
 /// A batch without its frame; recycled.
 #[derive(Debug, Default)]

@@ -87,7 +87,7 @@ fn error(bytes: &[u8]) -> String {
 #[test]
 fn what_is_no_image_is_refused_with_its_place() {
     let file = std::fs::read(
-        &golden()
+        golden()
             .iter()
             .find(|f| f.ends_with("full-95.JPEG"))
             .unwrap(),

@@ -87,6 +87,26 @@ pub struct DatasetRef {
     pub identity: String,
     /// Directory or file it is read from; `None` for synthetic data.
     pub path: Option<PathBuf>,
+    /// How its files are arranged, as `runner data add` recorded it; without it, the reader looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
+    /// Digests of the whole splits that need not be computed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownData>,
+}
+
+/// Digests of a dataset, and the state of its files for which they hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownData {
+    /// BLAKE3 over names, sizes and times of change of the files.
+    pub fingerprint: String,
+    /// BLAKE3 of the training split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_blake3: Option<String>,
+    /// BLAKE3 of the validation split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_blake3: Option<String>,
 }
 
 /// Weights that a run starts from or learns from.

@@ -197,8 +197,8 @@ impl World for HomeWorld {
                 ..
             }) => Ok(format!("blake3:{digest}")),
             Some(Registered { digest: None, .. }) => Err(SpecError::new(format!(
-                "dataset {name:?} is registered without a digest, so runs on it would have no identity; \
-                 add digest = \"HEX\" under [{name}] in {}: a BLAKE3 of its files, one that changes when they do",
+                "dataset {name:?} stands under [{name}] in {} without a digest, so runs on it would have no identity; \
+                 `runner data add {name} PATH` computes it",
                 self.datasets.display()
             ))),
             None => {
@@ -209,7 +209,7 @@ impl World for HomeWorld {
                 Err(SpecError::new(format!(
                     "there is no dataset {name:?}; {} To use your own, {}",
                     nearest(name, known),
-                    crate::dataset::how_to_register(&self.datasets, name)
+                    crate::dataset::how_to_register(name)
                 )))
             }
         }

@@ -6,6 +6,7 @@ mod compare;
 mod control;
 mod daemon;
 mod dashboard;
+mod data;
 mod doctor;
 mod export;
 mod list;
@@ -54,6 +55,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Retry(args) => control::retry(&context, &args).await,
         Command::Pause => control::pause(&context).await,
         Command::Resume => control::resume(&context).await,
+        Command::Data(args) => data::run(&context, &args),
         Command::Doctor => doctor::run(&context).await,
         Command::Reindex => reindex::run(&context).await,
         Command::Bench(BenchCommand::Loader(args)) => bench::loader(&context, &args),
