@@ -325,6 +325,16 @@ pub struct ExportArgs {
 pub enum BenchCommand {
     /// How fast images are read, decoded and prepared
     Loader(BenchLoaderArgs),
+    /// How fast points of a run get from its event file into the database, and their room there
+    Ingest(BenchIngestArgs),
+}
+
+/// `runner bench ingest`.
+#[derive(Debug, Args)]
+pub struct BenchIngestArgs {
+    /// Steps of the run, each with a loss and a learning rate
+    #[arg(long, default_value_t = 600_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub steps: u64,
 }
 
 /// Which preprocessing is measured.
