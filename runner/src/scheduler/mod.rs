@@ -4,14 +4,18 @@
 //! Architecture invariant: only the holder of HOME/scheduler.lock writes the database, and every
 //! decision is in journal.jsonl, synced, before it takes effect.
 
+mod account;
 pub mod apply;
 pub mod catchup;
 pub mod driver;
 pub mod ending;
 pub mod ingest;
+mod jobs;
+mod jobs_left;
 pub mod ledger;
 pub mod lock;
 pub mod machine;
+pub mod moves;
 pub mod requests;
 
 pub use lock::SchedulerLock;

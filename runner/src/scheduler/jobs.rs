@@ -1,0 +1,443 @@
+//! Jobs of Slurm in the hands of the scheduler: submitting them, following them, telling a full queue.
+//!
+//! Every question to Slurm is asked beside the scheduler's work, for a busy controller answers late.
+
+use std::time::Duration;
+
+use rungs_spec::RunKey;
+use rungs_spec::protocol::FailureClass;
+use rungs_spec::result::RunState;
+use rungs_store::{AttemptEnd, RunFilter};
+use tokio::time::Instant;
+
+use super::driver::{Driver, News};
+use super::ending::Exit;
+use super::ingest;
+use super::ledger::run_file;
+use super::machine::{AttemptId, Handle, Input};
+use crate::executor::local::log_tail;
+use crate::executor::slurm::commands::{self, Submission};
+use crate::executor::slurm::{Job, Listed, Outcome, Queue, job, outcome};
+
+/// Time after which Slurm is asked again whether it takes a job.
+const CLOSED: Duration = Duration::from_secs(15);
+
+/// Time within which a file that a node wrote is seen here, on a network file system.
+const FILES_ARRIVE: Duration = Duration::from_secs(10);
+
+/// Least time between two questions to squeue, however much there is to know.
+const AT_MOST: Duration = Duration::from_secs(1);
+
+/// Questions to squeue of a scheduler that submits no jobs itself.
+const ADOPTED_POLL: Duration = Duration::from_secs(10);
+
+/// Why a waiting job is no news.
+const ORDINARY: &[&str] = &[
+    "None",
+    "Priority",
+    "Resources",
+    "Dependency",
+    "BeginTime",
+    "Cleaning",
+];
+
+/// A job that is followed until it is over.
+#[derive(Debug)]
+struct Followed {
+    id: AttemptId,
+    job: Job,
+    /// sbatch has not answered yet.
+    submitting: bool,
+    /// Only what squeue was asked after this moment counts.
+    since: Instant,
+    /// It seems to be over and left no status: since then.
+    unclear: Option<Instant>,
+    /// Why it waits, as was told.
+    told: String,
+}
+
+/// What the scheduler knows of its jobs.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    followed: Vec<Followed>,
+    /// What squeue said last, and when it was asked.
+    queue: Option<(Instant, Queue)>,
+    /// When squeue was asked last, and whether it has not answered yet.
+    asked: Option<Instant>,
+    asking: bool,
+    /// Slurm takes no job until then.
+    closed_until: Option<Instant>,
+    refusal: String,
+    told_full: bool,
+    told_silent: bool,
+}
+
+impl Jobs {
+    /// Follows a job that Slurm has, or may have.
+    pub(super) fn adopt(&mut self, id: AttemptId, job: Job) {
+        self.follow(id, job, false);
+    }
+
+    fn follow(&mut self, id: AttemptId, job: Job, submitting: bool) {
+        self.followed.push(Followed {
+            id,
+            job,
+            submitting,
+            since: Instant::now(),
+            unclear: None,
+            told: String::new(),
+        });
+    }
+
+    fn of(&self, run: &RunKey) -> Option<&Followed> {
+        self.followed
+            .iter()
+            .find(|followed| followed.id.run == *run)
+    }
+
+    /// What executes an attempt, for people: `slurm:17`, and whether it still waits.
+    pub(super) fn slot(&self, id: &AttemptId) -> Option<(String, String)> {
+        let followed = self.of(&id.run)?;
+        let listed = self.queue.as_ref().and_then(|(_, q)| q.find(&followed.job));
+        let state = match listed {
+            Some(listed) if listed.state == "PENDING" => {
+                format!("slurm, waits ({})", listed.reason)
+            }
+            _ => "slurm".to_owned(),
+        };
+        Some((followed.job.slot(), state))
+    }
+}
+
+impl Driver {
+    /// Writes a job into the run directory and has it submitted; the answer comes as [`News`].
+    pub(super) async fn submit(&mut self, id: AttemptId) -> anyhow::Result<Option<Input>> {
+        let run_dir = self.ledger.home.run(&id.run);
+        let Some(config) = self.executor.slurm().cloned() else {
+            return Ok(Some(Input::Refused { id }));
+        };
+        let Some(after) = self.must_succeed_before(&id.run).await? else {
+            // The job that it would wait for is over: the next tick knows how.
+            return Ok(Some(Input::Refused { id }));
+        };
+        let job = Job::new(&id.run, id.attempt);
+        job.write_script(&run_dir, &self.trainer.path)?;
+        job.write(&run_dir)?;
+        let submission = Submission {
+            job: job.clone(),
+            run_dir,
+            after,
+            alone: run_file(&self.ledger.home, &id.run)?.timing,
+        };
+        self.jobs.follow(id.clone(), job, true);
+        let (tell, turn) = (self.tell.clone(), self.submitting.clone());
+        tokio::spawn(async move {
+            // One after the other: Slurm does no more at a time either.
+            let _turn = turn.lock().await;
+            let answer = commands::submit(&config, &submission).await;
+            // If nobody listens any more, who comes next finds the job by its name.
+            tell.send(News::Submitted(id, answer)).ok();
+        });
+        Ok(None)
+    }
+
+    /// Jobs of the runs that a run depends on, of those that are not done; `None` if one of them has
+    /// no job.
+    async fn must_succeed_before(&self, run: &RunKey) -> anyhow::Result<Option<Vec<u64>>> {
+        let filter = RunFilter {
+            prefix: Some(run.to_string()),
+            ..RunFilter::default()
+        };
+        let rows = self.ledger.store.runs(&filter).await?;
+        let numbers = rows
+            .iter()
+            .flat_map(|row| &row.waits_for)
+            .map(|on| self.jobs.of(on).and_then(|followed| followed.job.number));
+        Ok(numbers.collect())
+    }
+
+    /// Slurm has answered to a submission.
+    pub(super) async fn submitted(
+        &mut self,
+        id: AttemptId,
+        answer: Result<u64, String>,
+    ) -> anyhow::Result<bool> {
+        let run_dir = self.ledger.home.run(&id.run);
+        let Some(at) = self.jobs.followed.iter().position(|f| f.id == id) else {
+            return Ok(false);
+        };
+        match answer {
+            Ok(number) => {
+                let followed = &mut self.jobs.followed[at];
+                followed.job.number = Some(number);
+                followed.submitting = false;
+                followed.since = Instant::now();
+                followed.job.write(&run_dir)?;
+                let slot = followed.job.slot();
+                self.jobs.refusal.clear();
+                tracing::info!(
+                    run = id.run.short(),
+                    attempt = id.attempt,
+                    job = number,
+                    "submitted"
+                );
+                let AttemptId { run, attempt } = &id;
+                self.ledger.store.adopt(run, *attempt, None, &slot).await?;
+                let handle = Handle::Job;
+                self.feed(Input::Started { id, handle }).await
+            }
+            Err(refusal) => {
+                self.jobs.followed.remove(at).job.remove(&run_dir);
+                self.jobs.closed_until = Some(Instant::now() + CLOSED);
+                if self.jobs.refusal != refusal {
+                    tracing::warn!(
+                        "Slurm takes no more jobs now ({refusal}); waiting, and asking again every \
+                         {} s",
+                        CLOSED.as_secs()
+                    );
+                    self.jobs.refusal = refusal;
+                }
+                self.feed(Input::Refused { id }).await
+            }
+        }
+    }
+
+    /// Looks at every job: what its trainer left, what Slurm says. True: nothing is left to do.
+    pub(super) async fn look_at_jobs(&mut self) -> anyhow::Result<bool> {
+        if self.jobs.closed_until.is_some_and(|t| t <= Instant::now()) {
+            self.jobs.closed_until = None;
+            if self.feed(Input::Reopened).await? {
+                return Ok(true);
+            }
+        }
+        self.tell_full().await?;
+        let ids: Vec<AttemptId> = self.jobs.followed.iter().map(|f| f.id.clone()).collect();
+        for id in ids {
+            if self.look_at(&id).await? {
+                return Ok(true);
+            }
+        }
+        self.ask_squeue();
+        Ok(false)
+    }
+
+    async fn look_at(&mut self, id: &AttemptId) -> anyhow::Result<bool> {
+        let run_dir = self.ledger.home.run(&id.run);
+        let Some(followed) = self.jobs.followed.iter_mut().find(|f| f.id == *id) else {
+            return Ok(false);
+        };
+        if followed.submitting {
+            return Ok(false);
+        }
+        let attempt = followed.job.attempt(&run_dir);
+        if attempt > id.attempt {
+            followed.id.attempt = attempt;
+            followed.unclear = None;
+            return self.advance(id.clone(), attempt).await;
+        }
+        let exit = job::exit_of(&run_dir, attempt);
+        let fresh = self
+            .jobs
+            .queue
+            .as_ref()
+            .filter(|(at, _)| *at >= followed.since);
+        let listed = fresh
+            .and_then(|(_, queue)| queue.find(&followed.job))
+            .cloned();
+        if fresh.is_none() && !matches!(exit, Some(Exit::Status(0 | 1))) {
+            return Ok(false);
+        }
+        let late = followed
+            .unclear
+            .is_some_and(|t| t.elapsed() >= FILES_ARRIVE);
+        let mut found = outcome(listed.as_ref(), exit, late);
+        if late && listed.is_none() && found == outcome(None, None, true) {
+            let accounted = commands::accounted(&followed.job).await;
+            found = outcome(accounted.as_ref(), exit, true);
+        }
+        match found {
+            Outcome::Alive => {
+                followed.unclear = None;
+                if let Some(listed) = listed {
+                    self.learn(id, &listed).await?;
+                }
+                Ok(false)
+            }
+            Outcome::Unclear => {
+                followed.unclear.get_or_insert_with(Instant::now);
+                Ok(false)
+            }
+            Outcome::Stuck(message) => {
+                self.cancel_job(&id.run).await;
+                let failed = Some((FailureClass::Transient, message));
+                self.job_over(id.clone(), Exit::Unseen, failed).await
+            }
+            Outcome::Over { exit, failed } => self.job_over(id.clone(), exit, failed).await,
+        }
+    }
+
+    /// The number of a job whose submission nobody saw end, and why a job waits, if that is news.
+    async fn learn(&mut self, id: &AttemptId, listed: &Listed) -> anyhow::Result<()> {
+        let run_dir = self.ledger.home.run(&id.run);
+        let Some(followed) = self.jobs.followed.iter_mut().find(|f| f.id == *id) else {
+            return Ok(());
+        };
+        let waits = listed.state == "PENDING" && !ORDINARY.contains(&listed.reason.as_str());
+        if waits && followed.told != listed.reason {
+            tracing::warn!(
+                run = id.run.short(),
+                "Slurm job {} waits: {}",
+                listed.number,
+                listed.reason
+            );
+            followed.told.clone_from(&listed.reason);
+        }
+        if followed.job.number.is_none() {
+            followed.job.number = Some(listed.number);
+            followed.job.write(&run_dir)?;
+            let slot = followed.job.slot();
+            let AttemptId { run, attempt } = id;
+            self.ledger.store.adopt(run, *attempt, None, &slot).await?;
+        }
+        Ok(())
+    }
+
+    /// Slurm started the job again, and its trainer has begun another attempt.
+    async fn advance(&mut self, id: AttemptId, attempt: u32) -> anyhow::Result<bool> {
+        let store = &self.ledger.store;
+        let slot = self.jobs.of(&id.run).map(|followed| followed.job.slot());
+        ingest::attempt(store, &self.ledger.home, &id.run, id.attempt).await?;
+        store
+            .adopt(&id.run, attempt, None, &slot.unwrap_or_default())
+            .await?;
+        for past in id.attempt..attempt {
+            let end = past_end(job::exit_of(&self.ledger.home.run(&id.run), past));
+            store.attempt_ended(&id.run, past, end).await?;
+        }
+        tracing::info!(run = id.run.short(), attempt, "Slurm started its job again");
+        self.feed(Input::Advanced { id, attempt }).await
+    }
+
+    async fn job_over(
+        &mut self,
+        id: AttemptId,
+        exit: Exit,
+        failed: Option<(FailureClass, String)>,
+    ) -> anyhow::Result<bool> {
+        let run_dir = self.ledger.home.run(&id.run);
+        if let Some(at) = self.jobs.followed.iter().position(|f| f.id == id) {
+            let followed = self.jobs.followed.remove(at);
+            followed.job.remove(&run_dir);
+            if exit == Exit::Signal(15) && failed.is_none() {
+                tracing::warn!(
+                    run = id.run.short(),
+                    "{} was ended in Slurm; the run goes on in another one (`runner cancel {}` stops \
+                     a run)",
+                    followed.job.shown(),
+                    id.run.short()
+                );
+            }
+        }
+        let failed = failed.map(|(class, message)| (class, with_tail(message, &run_dir.log())));
+        self.ended(id, exit, failed).await
+    }
+
+    /// Cancels the job of a run, if it has one. Not to reach Slurm is no error: its job is not the
+    /// run's any more and leaves when it starts.
+    pub(super) async fn cancel_job(&self, run: &RunKey) {
+        if let Some(followed) = self.jobs.of(run)
+            && let Err(refusal) = commands::cancel(&followed.job).await
+        {
+            tracing::warn!("cannot cancel {}: {refusal}", followed.job.shown());
+        }
+    }
+
+    /// Asks squeue if it is time, or if a trainer left a status that only squeue can explain.
+    fn ask_squeue(&mut self) {
+        let every = match self.executor.slurm() {
+            Some(config) => Duration::from_secs(u64::from(config.poll_s)),
+            None => ADOPTED_POLL,
+        };
+        let home = &self.ledger.home;
+        let since = self.jobs.asked.map(|t| t.elapsed());
+        let ended = |f: &Followed| job::exit_of(&home.run(&f.id.run), f.id.attempt).is_some();
+        let due = match since {
+            _ if self.jobs.followed.is_empty() || self.jobs.asking => false,
+            Some(since) if since < AT_MOST => false,
+            Some(since) => since >= every || self.jobs.followed.iter().any(ended),
+            None => true,
+        };
+        if due {
+            let asked = Instant::now();
+            self.jobs.asked = Some(asked);
+            self.jobs.asking = true;
+            let tell = self.tell.clone();
+            tokio::spawn(async move {
+                let answer = Queue::ask().await;
+                tell.send(News::Queue(asked, answer)).ok();
+            });
+        }
+    }
+
+    /// squeue has answered.
+    pub(super) fn listed(&mut self, asked: Instant, answer: Result<Queue, String>) {
+        self.jobs.asking = false;
+        match answer {
+            Ok(queue) => {
+                if self.jobs.told_silent {
+                    tracing::warn!("Slurm answers again");
+                }
+                self.jobs.told_silent = false;
+                self.jobs.queue = Some((asked, queue));
+            }
+            Err(refusal) => {
+                if !self.jobs.told_silent {
+                    tracing::warn!("Slurm does not say how its jobs are ({refusal}); asking again");
+                }
+                self.jobs.told_silent = true;
+            }
+        }
+    }
+
+    /// Says that runs wait because no more jobs may be submitted, once.
+    async fn tell_full(&mut self) -> anyhow::Result<()> {
+        if self.executor.slurm().is_none() {
+            return Ok(());
+        }
+        let full = self.machine.is_full() && self.jobs.closed_until.is_none();
+        if full && !self.jobs.told_full {
+            let filter = RunFilter {
+                states: vec![RunState::Queued],
+                ..RunFilter::default()
+            };
+            let waiting = self.ledger.store.count_runs(&filter).await?;
+            if waiting > 0 {
+                self.jobs.told_full = true;
+                tracing::warn!(
+                    "all {} jobs that slurm.toml allows (max_jobs) are in Slurm's queue; {waiting} \
+                     runs wait until one of them is over",
+                    self.shares.slots.len()
+                );
+            }
+        } else if !full {
+            self.jobs.told_full = false;
+        }
+        Ok(())
+    }
+}
+
+/// What became of an attempt after which Slurm started the same job again.
+pub(super) fn past_end(exit: Option<Exit>) -> AttemptEnd {
+    match exit {
+        Some(Exit::Status(rungs_spec::protocol::EXIT_CHECKPOINTED)) => AttemptEnd::Checkpointed,
+        _ => AttemptEnd::Killed { retry_at_ms: None },
+    }
+}
+
+/// A message about a job, with what the job said last.
+pub(super) fn with_tail(message: String, log: &std::path::Path) -> String {
+    match log_tail(log) {
+        tail if tail.is_empty() => message,
+        tail => format!("{message}; its log ends with: {tail}"),
+    }
+}
