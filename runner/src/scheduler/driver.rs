@@ -297,10 +297,10 @@ impl Driver {
             for effect in self.machine.step(input) {
                 match effect {
                     Effect::Claim { slot } => inputs.push_back(self.claim(slot).await?),
-                    Effect::Start { id, .. } if self.executor.slurm().is_some() => {
-                        inputs.extend(self.submit(id).await?);
-                    }
-                    Effect::Start { slot, id } => inputs.push_back(self.start(slot, id).await?),
+                    Effect::Start { slot, id } => match self.executor.slurm().cloned() {
+                        Some(config) => inputs.extend(self.submit(id, config).await?),
+                        None => inputs.push_back(self.start(slot, id).await?),
+                    },
                     Effect::Terminate { pid } if self.is_ours(pid) => local::terminate(pid),
                     Effect::Kill { pid } if self.is_ours(pid) => local::kill(pid),
                     // Gone, and its number may be another process's by now.

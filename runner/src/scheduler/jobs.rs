@@ -17,7 +17,7 @@ use super::ledger::run_file;
 use super::machine::{AttemptId, Handle, Input};
 use crate::executor::local::log_tail;
 use crate::executor::slurm::commands::{self, Submission};
-use crate::executor::slurm::{Job, Listed, Outcome, Queue, job, outcome};
+use crate::executor::slurm::{Config, Job, Listed, Outcome, Queue, job, outcome};
 
 /// Time after which Slurm is asked again whether it takes a job.
 const CLOSED: Duration = Duration::from_secs(15);
@@ -30,6 +30,8 @@ const AT_MOST: Duration = Duration::from_secs(1);
 
 /// Questions to squeue of a scheduler that submits no jobs itself.
 const ADOPTED_POLL: Duration = Duration::from_secs(10);
+
+const TERM: i32 = 15;
 
 /// Why a waiting job is no news.
 const ORDINARY: &[&str] = &[
@@ -54,6 +56,8 @@ struct Followed {
     unclear: Option<Instant>,
     /// Why it waits, as was told.
     told: String,
+    /// Cancelled by us.
+    cancelled: bool,
 }
 
 /// What the scheduler knows of its jobs.
@@ -86,6 +90,7 @@ impl Jobs {
             since: Instant::now(),
             unclear: None,
             told: String::new(),
+            cancelled: false,
         });
     }
 
@@ -93,6 +98,20 @@ impl Jobs {
         self.followed
             .iter()
             .find(|followed| followed.id.run == *run)
+    }
+
+    /// Says that somebody else ended a job, unless it is because of another job.
+    fn tell_ended(&self, followed: &Followed) {
+        let listed = self.queue.as_ref().and_then(|(_, q)| q.find(&followed.job));
+        if listed.is_some_and(|listed| listed.reason.contains("Dependency")) {
+            return;
+        }
+        let run = followed.id.run.short();
+        tracing::warn!(
+            run,
+            "{} was ended in Slurm; the run goes on in another one (`runner cancel {run}` stops a run)",
+            followed.job.shown()
+        );
     }
 
     /// What executes an attempt, for people: `slurm:17`, and whether it still waits.
@@ -111,13 +130,15 @@ impl Jobs {
 
 impl Driver {
     /// Writes a job into the run directory and has it submitted; the answer comes as [`News`].
-    pub(super) async fn submit(&mut self, id: AttemptId) -> anyhow::Result<Option<Input>> {
+    pub(super) async fn submit(
+        &mut self,
+        id: AttemptId,
+        config: Config,
+    ) -> anyhow::Result<Option<Input>> {
         let run_dir = self.ledger.home.run(&id.run);
-        let Some(config) = self.executor.slurm().cloned() else {
-            return Ok(Some(Input::Refused { id }));
-        };
         let Some(after) = self.must_succeed_before(&id.run).await? else {
-            // The job that it would wait for is over: the next tick knows how.
+            // The job that it would wait for is just over, or has no number yet.
+            self.jobs.closed_until = Some(Instant::now() + AT_MOST);
             return Ok(Some(Input::Refused { id }));
         };
         let job = Job::new(&id.run, id.attempt);
@@ -328,14 +349,8 @@ impl Driver {
         if let Some(at) = self.jobs.followed.iter().position(|f| f.id == id) {
             let followed = self.jobs.followed.remove(at);
             followed.job.remove(&run_dir);
-            if exit == Exit::Signal(15) && failed.is_none() {
-                tracing::warn!(
-                    run = id.run.short(),
-                    "{} was ended in Slurm; the run goes on in another one (`runner cancel {}` stops \
-                     a run)",
-                    followed.job.shown(),
-                    id.run.short()
-                );
+            if exit == Exit::Signal(TERM) && failed.is_none() && !followed.cancelled {
+                self.jobs.tell_ended(&followed);
             }
         }
         let failed = failed.map(|(class, message)| (class, with_tail(message, &run_dir.log())));
@@ -344,10 +359,13 @@ impl Driver {
 
     /// Cancels the job of a run, if it has one. Not to reach Slurm is no error: its job is not the
     /// run's any more and leaves when it starts.
-    pub(super) async fn cancel_job(&self, run: &RunKey) {
-        if let Some(followed) = self.jobs.of(run)
-            && let Err(refusal) = commands::cancel(&followed.job).await
-        {
+    pub(super) async fn cancel_job(&mut self, run: &RunKey) {
+        let mut followed = self.jobs.followed.iter_mut();
+        let Some(followed) = followed.find(|followed| followed.id.run == *run) else {
+            return;
+        };
+        followed.cancelled = true;
+        if let Err(refusal) = commands::cancel(&followed.job).await {
             tracing::warn!("cannot cancel {}: {refusal}", followed.job.shown());
         }
     }

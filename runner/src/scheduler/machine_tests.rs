@@ -2,11 +2,11 @@ use super::super::ending::Exit;
 use super::*;
 use rungs_spec::runkey;
 
-fn run(n: u32) -> RunKey {
+pub(super) fn run(n: u32) -> RunKey {
     runkey::of_json(&serde_json::json!(n))
 }
 
-fn id(n: u32, attempt: u32) -> AttemptId {
+pub(super) fn id(n: u32, attempt: u32) -> AttemptId {
     AttemptId {
         run: run(n),
         attempt,
@@ -31,7 +31,7 @@ fn exit(exit: Exit) -> Ending {
     }
 }
 
-fn ended(n: u32, attempt: u32, how: Exit) -> Input {
+pub(super) fn ended(n: u32, attempt: u32, how: Exit) -> Input {
     Input::Ended {
         id: id(n, attempt),
         ending: exit(how),
@@ -39,7 +39,7 @@ fn ended(n: u32, attempt: u32, how: Exit) -> Input {
     }
 }
 
-fn work(n: u32, attempt: u32, threads: u32) -> Work {
+pub(super) fn work(n: u32, attempt: u32, threads: u32) -> Work {
     Work {
         id: id(n, attempt),
         threads,
@@ -59,7 +59,7 @@ fn timing(slot: usize, n: u32) -> Input {
     }
 }
 
-fn claimed(slot: usize, n: u32, attempt: u32, threads: u32) -> Input {
+pub(super) fn claimed(slot: usize, n: u32, attempt: u32, threads: u32) -> Input {
     Input::Claimed {
         slot,
         claim: Some(work(n, attempt, threads)),
