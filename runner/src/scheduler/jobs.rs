@@ -124,7 +124,9 @@ impl Jobs {
             }
             _ => "slurm".to_owned(),
         };
-        Some((followed.job.slot(), state))
+        let job = &followed.job;
+        let slot = job.number.map_or_else(|| job.name.clone(), |_| job.slot());
+        Some((slot, state))
     }
 }
 

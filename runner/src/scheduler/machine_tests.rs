@@ -1,5 +1,6 @@
 use super::super::ending::Exit;
 use super::*;
+use rungs_spec::protocol::FailureClass;
 use rungs_spec::runkey;
 
 pub(super) fn run(n: u32) -> RunKey {
