@@ -31,8 +31,6 @@ const AT_MOST: Duration = Duration::from_secs(1);
 /// Questions to squeue of a scheduler that submits no jobs itself.
 const ADOPTED_POLL: Duration = Duration::from_secs(10);
 
-const TERM: i32 = 15;
-
 /// Why a waiting job is no news.
 const ORDINARY: &[&str] = &[
     "None",
@@ -100,16 +98,18 @@ impl Jobs {
             .find(|followed| followed.id.run == *run)
     }
 
-    /// Says that somebody else ended a job, unless it is because of another job.
-    fn tell_ended(&self, followed: &Followed) {
+    /// Says that somebody else cancelled a job, unless it is because of another job.
+    fn tell_cancelled(&self, followed: &Followed) {
         let listed = self.queue.as_ref().and_then(|(_, q)| q.find(&followed.job));
-        if listed.is_some_and(|listed| listed.reason.contains("Dependency")) {
+        let by_somebody =
+            |listed: &Listed| listed.state == "CANCELLED" && !listed.reason.contains("Dependency");
+        if !listed.is_some_and(by_somebody) {
             return;
         }
         let run = followed.id.run.short();
         tracing::warn!(
             run,
-            "{} was ended in Slurm; the run goes on in another one (`runner cancel {run}` stops a run)",
+            "{} was cancelled in Slurm; the run goes on in another one (`runner cancel {run}` stops a run)",
             followed.job.shown()
         );
     }
@@ -351,8 +351,8 @@ impl Driver {
         if let Some(at) = self.jobs.followed.iter().position(|f| f.id == id) {
             let followed = self.jobs.followed.remove(at);
             followed.job.remove(&run_dir);
-            if exit == Exit::Signal(TERM) && failed.is_none() && !followed.cancelled {
-                self.jobs.tell_ended(&followed);
+            if !followed.cancelled {
+                self.jobs.tell_cancelled(&followed);
             }
         }
         let failed = failed.map(|(class, message)| (class, with_tail(message, &run_dir.log())));

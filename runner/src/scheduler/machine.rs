@@ -374,8 +374,8 @@ impl Slot {
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
-mod tests;
-#[cfg(test)]
 #[path = "machine_jobs_tests.rs"]
 mod jobs_tests;
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

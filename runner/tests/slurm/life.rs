@@ -6,7 +6,9 @@ use crate::{ONE, SLURM, STUDENT, nothing_lost_or_doubled, of_kind, starts, undis
 
 #[test]
 fn a_table_is_trained_as_one_job_per_run() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("");
     let said = bench.run(&SLURM).ok();
     assert!(said.err().contains("in Slurm as job"), "{}", said.err());
@@ -14,15 +16,24 @@ fn a_table_is_trained_as_one_job_per_run() {
     for dir in bench.run_dirs() {
         assert_eq!(starts(&dir).len(), 1, "{}", said.err());
         assert!(!dir.join("job.json").exists(), "the job is over");
-        assert_eq!(std::fs::read_to_string(dir.join("attempt-1.exit")).unwrap(), "0\n");
+        assert_eq!(
+            std::fs::read_to_string(dir.join("attempt-1.exit")).unwrap(),
+            "0\n"
+        );
     }
     let again = bench.run(&SLURM).ok();
-    assert!(again.err().contains("Nothing was retrained"), "{}", again.err());
+    assert!(
+        again.err().contains("Nothing was retrained"),
+        "{}",
+        again.err()
+    );
 }
 
 #[test]
 fn a_killed_runner_is_no_loss_and_nothing_is_submitted_twice() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("").with("FAKE_STEP_MS", "100");
     let mut runner = bench.start(&SLURM);
     eventually("all four are submitted", || cluster.jobs().len() == 4);
@@ -42,7 +53,9 @@ fn a_killed_runner_is_no_loss_and_nothing_is_submitted_twice() {
 
 #[test]
 fn jobs_are_found_again_without_the_database() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("").with("FAKE_STEP_MS", "150");
     let mut runner = bench.start(&SLURM);
     eventually("all four are submitted", || cluster.jobs().len() == 4);
@@ -60,7 +73,9 @@ fn jobs_are_found_again_without_the_database() {
 
 #[test]
 fn killed_at_any_moment_it_submits_nothing_twice() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("").with("FAKE_STEP_MS", "60");
     // From "before anything" to "in the midst of submitting" to "while they work".
     for after_ms in [60, 120, 180, 250, 400, 700] {
@@ -79,13 +94,19 @@ fn killed_at_any_moment_it_submits_nothing_twice() {
 
 #[test]
 fn interrupted_it_leaves_the_jobs_to_slurm_and_a_daemon_takes_them_over() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("").with("FAKE_STEP_MS", "150");
     let mut runner = bench.start(&ONE);
     eventually("it works", || cluster.running().len() == 1);
     signal(runner.id(), "INT");
     assert_eq!(runner.wait().unwrap().code(), Some(130), "{}", bench.log());
-    assert!(bench.log().contains("the jobs go on in Slurm"), "{}", bench.log());
+    assert!(
+        bench.log().contains("the jobs go on in Slurm"),
+        "{}",
+        bench.log()
+    );
     assert_eq!(cluster.running().len(), 1);
     let mut daemon = bench.start(&["daemon", "--executor", "slurm"]);
     eventually("the run is done", || {
@@ -99,7 +120,9 @@ fn interrupted_it_leaves_the_jobs_to_slurm_and_a_daemon_takes_them_over() {
 
 #[test]
 fn a_student_waits_in_slurm_for_its_teacher() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("").with("FAKE_STEP_MS", "150");
     bench.experiment("student", STUDENT);
     let arguments = ["reproduce", "student", "--executor", "slurm"];
@@ -120,12 +143,17 @@ fn a_student_waits_in_slurm_for_its_teacher() {
         order.push((started, finished));
     }
     order.sort();
-    assert!(order[0].1 <= order[1].0, "the student began too early: {order:?}");
+    assert!(
+        order[0].1 <= order[1].0,
+        "the student began too early: {order:?}"
+    );
 }
 
 #[test]
 fn a_full_queue_is_waited_for_and_said() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("max_jobs = 1").with("FAKE_STEP_MS", "30");
     let said = bench.run(&SLURM).ok();
     assert!(
@@ -148,14 +176,20 @@ fn a_full_queue_is_waited_for_and_said() {
 
 #[test]
 fn cancelling_a_run_cancels_its_job_with_and_without_a_scheduler() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("").with("FAKE_STEP_MS", "300");
     let mut runner = bench.start(&SLURM);
     eventually("two work", || cluster.running().len() == 2);
     eventually("four are known", || {
-        let rows = bench.run(&["runs", "running", "--json"]).ok().json();
-        let slots = rows.as_array().unwrap().clone();
-        slots.iter().filter(|r| r["slot"].to_string().contains("slurm:")).count() == 4
+        let status = bench.run(&["status", "--json"]).ok().json();
+        let running = status["running"].as_array().unwrap().clone();
+        running
+            .iter()
+            .filter(|r| r["slot"].to_string().contains("slurm:"))
+            .count()
+            == 4
     });
     let runs: Vec<String> = bench
         .run_dirs()

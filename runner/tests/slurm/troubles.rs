@@ -10,7 +10,8 @@ fn begun(cluster: &Cluster, slurm_toml: &str) -> (Bench, std::process::Child, St
     let runner = bench.start(&ONE);
     eventually("a checkpoint", || {
         let dirs = bench.run_dirs();
-        dirs.iter().any(|dir| !of_kind(&bench, dir, "checkpoint").is_empty())
+        dirs.iter()
+            .any(|dir| !of_kind(&bench, dir, "checkpoint").is_empty())
     });
     let job = cluster.running().remove(0);
     (bench, runner, job)
@@ -25,19 +26,26 @@ fn completes(bench: &Bench, mut runner: std::process::Child) {
 
 #[test]
 fn a_job_that_somebody_cancelled_goes_on_in_another_one() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let (bench, runner, job) = begun(&cluster, "");
     cluster.call(&["scancel", &job]);
     completes(&bench, runner);
     let jobs = starts(&bench.run_dirs()[0]);
     assert!(jobs.len() == 2 && jobs[0] != jobs[1], "{jobs:?}");
     let log = bench.log();
-    assert!(log.contains("was ended in Slurm") && log.contains("runner cancel"), "{log}");
+    assert!(
+        log.contains("was cancelled in Slurm") && log.contains("runner cancel"),
+        "{log}"
+    );
 }
 
 #[test]
 fn a_job_that_was_cancelled_while_it_waited_is_submitted_again() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let node = cluster.call(&["sinfo", "--noheader", "--format=%n"]);
     let node = format!("nodename={}", node.trim());
     cluster.call(&["scontrol", "update", &node, "state=drain", "reason=test"]);
@@ -56,14 +64,19 @@ fn a_job_that_was_cancelled_while_it_waited_is_submitted_again() {
 
 #[test]
 fn a_requeued_job_goes_on_as_its_next_attempt() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let (bench, runner, job) = begun(&cluster, "");
     cluster.call(&["scontrol", "requeue", &job]);
     cluster.hurry(&job);
     completes(&bench, runner);
     assert_eq!(starts(&bench.run_dirs()[0]), [job.clone(), job]);
     let run = bench.run(&["runs", "--json"]).ok().json()[0]["run"].clone();
-    let shown = bench.run(&["show", run.as_str().unwrap(), "--json"]).ok().json();
+    let shown = bench
+        .run(&["show", run.as_str().unwrap(), "--json"])
+        .ok()
+        .json();
     let states: Vec<&str> = shown["attempts"]
         .as_array()
         .unwrap()
@@ -76,7 +89,9 @@ fn a_requeued_job_goes_on_as_its_next_attempt() {
 
 #[test]
 fn at_its_limit_a_job_writes_a_checkpoint_and_starts_again_with_nobody_there() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let (bench, mut runner, job) = begun(&cluster, "");
     signal(runner.id(), "KILL");
     runner.wait().unwrap();
@@ -87,7 +102,10 @@ fn at_its_limit_a_job_writes_a_checkpoint_and_starts_again_with_nobody_there() {
         bench.run_dirs()[0].join("attempt-2.exit").exists()
     });
     let dir = &bench.run_dirs()[0];
-    assert_eq!(std::fs::read_to_string(dir.join("attempt-1.exit")).unwrap(), "75\n");
+    assert_eq!(
+        std::fs::read_to_string(dir.join("attempt-1.exit")).unwrap(),
+        "75\n"
+    );
     assert_eq!(starts(dir), [job.clone(), job]);
     completes(&bench, bench.start(&ONE));
 }
@@ -95,25 +113,37 @@ fn at_its_limit_a_job_writes_a_checkpoint_and_starts_again_with_nobody_there() {
 #[test]
 #[ignore = "long: Slurm's shortest limit is a minute, and it starts a job again after two"]
 fn a_real_limit_is_survived() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster
         .bench("time = \"00:01:00\"\nsignal_s = 30")
         .with("FAKE_STEP_MS", "4000");
     let runner = bench.start(&ONE);
     eventually("the first attempt is over", || {
-        bench.run_dirs().iter().any(|dir| dir.join("attempt-1.exit").exists())
+        bench
+            .run_dirs()
+            .iter()
+            .any(|dir| dir.join("attempt-1.exit").exists())
     });
     let dir = bench.run_dirs().remove(0);
-    assert_eq!(std::fs::read_to_string(dir.join("attempt-1.exit")).unwrap(), "75\n");
+    assert_eq!(
+        std::fs::read_to_string(dir.join("attempt-1.exit")).unwrap(),
+        "75\n"
+    );
     let job = starts(&dir).remove(0);
     cluster.hurry(&job);
-    eventually("the second attempt works", || dir.join("attempt-2.jsonl").exists());
+    eventually("the second attempt works", || {
+        dir.join("attempt-2.jsonl").exists()
+    });
     completes(&bench, runner);
 }
 
 #[test]
 fn a_node_whose_slurmd_died_and_came_back_loses_nothing() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let (bench, runner, job) = begun(&cluster, "");
     cluster.script("kill-slurmd");
     std::thread::sleep(std::time::Duration::from_millis(500));
@@ -125,7 +155,9 @@ fn a_node_whose_slurmd_died_and_came_back_loses_nothing() {
 #[test]
 fn a_trainer_that_the_node_does_not_have_is_named_in_the_cell() {
     use std::os::unix::fs::PermissionsExt as _;
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let mut bench = cluster.bench("").with("FAKE_STEP_MS", "0");
     let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/fake_trainer.py");
     let copy = bench.dir().join("trainer");
@@ -143,14 +175,20 @@ fn a_trainer_that_the_node_does_not_have_is_named_in_the_cell() {
     let row = bench.run(&["runs", "--json"]).ok().json()[0].clone();
     assert_eq!(row["state"], "failed");
     let message = row["message"].as_str().unwrap();
-    for words in ["gave up after 3 tries", "there is no trainer at", "RUNGS_TRAINER"] {
+    for words in [
+        "gave up after 3 tries",
+        "there is no trainer at",
+        "RUNGS_TRAINER",
+    ] {
         assert!(message.contains(words), "{message}");
     }
 }
 
 #[test]
 fn a_run_directory_that_the_node_cannot_write_is_named_in_the_cell() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("");
     let node = cluster.call(&["sinfo", "--noheader", "--format=%n"]);
     let node = format!("nodename={}", node.trim());
@@ -170,7 +208,9 @@ fn a_run_directory_that_the_node_cannot_write_is_named_in_the_cell() {
 
 #[test]
 fn a_failed_teacher_takes_its_student_out_of_the_queue() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("").with("FAKE_MODE", "permanent");
     bench.experiment("student", STUDENT);
     let said = bench.run(&["reproduce", "student", "--executor", "slurm"]);
@@ -182,29 +222,40 @@ fn a_failed_teacher_takes_its_student_out_of_the_queue() {
     // And once the teacher can be trained, both are.
     let mut bench = bench;
     bench.set("FAKE_MODE", "");
-    bench.run(&["reproduce", "student", "--executor", "slurm"]).ok();
+    bench
+        .run(&["reproduce", "student", "--executor", "slurm"])
+        .ok();
 }
 
 #[test]
 fn a_queue_that_refuses_is_waited_for_and_said() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("max_jobs = 1").with("FAKE_STEP_MS", "100");
     let mut runner = bench.start(&SLURM);
     eventually("one works", || cluster.running().len() == 1);
     let partition = "partitionname=main";
     cluster.call(&["scontrol", "update", partition, "state=inactive"]);
-    eventually("it is said", || bench.log().contains("Slurm takes no more jobs now"));
+    eventually("it is said", || {
+        bench.log().contains("Slurm takes no more jobs now")
+    });
     cluster.call(&["scontrol", "update", partition, "state=up"]);
     assert!(runner.wait().unwrap().success(), "{}", bench.log());
     assert_eq!(bench.weights(), undisturbed(&SLURM));
     for dir in bench.run_dirs() {
-        assert!(!dir.join("attempt-2.jsonl").exists(), "a refusal is no attempt");
+        assert!(
+            !dir.join("attempt-2.jsonl").exists(),
+            "a refusal is no attempt"
+        );
     }
 }
 
 #[test]
 fn what_slurm_will_never_take_is_refused_before_anything_is_queued() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
     let bench = cluster.bench("partition = \"gpu\"");
     let said = bench.run(&SLURM);
     assert_eq!(said.code(), 2, "{}", said.err());

@@ -196,10 +196,32 @@ pub async fn check(config: &Config, home: &Home) -> anyhow::Result<()> {
             );
         }
     }
-    let mut arguments = options(config);
-    arguments.extend(["--test-only".into(), "--wrap=true".into()]);
-    match call("sbatch", &arguments).await {
-        Ok(_) => Ok(()),
+    let test = |more: &[&str]| {
+        let mut arguments = options(config);
+        arguments.extend(more.iter().map(OsString::from));
+        arguments.push("--wrap=true".into());
+        arguments
+    };
+    let Err(doubt) = call("sbatch", &test(&["--test-only"])).await else {
+        return Ok(());
+    };
+    // It says the same of nodes that are down for a while as of nodes that there will never be. What
+    // Slurm keeps can become something.
+    let held = [
+        "--hold",
+        "--parsable",
+        "--job-name=rungs-check",
+        "--output=/dev/null",
+    ];
+    match call("sbatch", &test(&held)).await {
+        Ok(number) => {
+            let number = number.trim().split(';').next().unwrap_or_default();
+            tracing::warn!("Slurm takes jobs, but can start none now: {doubt}");
+            if let Err(refusal) = call("scancel", &[number.into()]).await {
+                tracing::warn!("cannot cancel job {number}, with which that was tried: {refusal}");
+            }
+            Ok(())
+        }
         Err(refusal) if is_limit(&refusal) => {
             tracing::warn!("Slurm takes no job now: {refusal}");
             Ok(())
