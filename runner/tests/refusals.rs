@@ -96,7 +96,7 @@ fn slurm_without_its_programs_its_file_or_with_a_mistake_in_it_is_refused() {
     refused(
         &bench,
         &arguments,
-        &["slurm.toml", "line 2", "`partiton`", "`partition`"],
+        &["slurm.toml:2", "`partiton`", "`partition`"],
     );
     std::fs::write(&file, "cpus = 2\n").unwrap();
     let bench = bench.with("PATH", "/nowhere");

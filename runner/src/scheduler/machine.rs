@@ -189,7 +189,7 @@ impl Machine {
 
     /// Whether every place in Slurm's queue is taken, or it takes nothing.
     pub fn is_full(&self) -> bool {
-        self.closed || self.slots[..self.own].iter().all(|s| *s != Slot::Free)
+        self.closed || self.slots[..self.own].iter().all(|s| s.tenant().is_some())
     }
 
     fn threads_in_use(&self) -> u32 {

@@ -148,8 +148,14 @@ impl Config {
             ),
             Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
         };
-        let config: Config = toml::from_str(&text)
-            .with_context(|| format!("{shown} has a mistake (docs/SLURM.md explains all keys)"))?;
+        let config: Config = toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let place = before.map_or_else(String::new, |before| {
+                format!(":{}", before.matches('\n').count() + 1)
+            });
+            let what = error.message().replace('\n', " ");
+            anyhow::anyhow!("{shown}{place}: {what} (docs/SLURM.md explains all keys)")
+        })?;
         config.check().with_context(|| {
             let line = |key: &str| text.lines().position(|l| l.trim_start().starts_with(key));
             let place = config.wrong_key().and_then(line);
@@ -326,7 +332,7 @@ mod tests {
         for (text, words) in [
             (
                 "partion = \"gpu\"\n",
-                ["slurm.toml", "unknown field `partion`", "line 1"],
+                ["slurm.toml", "unknown field `partion`", "slurm.toml:1:"],
             ),
             (
                 "\ntime = \"soon\"\n",
@@ -337,9 +343,12 @@ mod tests {
                 ["slurm.toml", "signal_s = 120", "no time would be left"],
             ),
             ("gpus = \"a100\"\n", ["slurm.toml:1", "a100", "KIND:NUMBER"]),
-            ("gpus = 1.5\n", ["slurm.toml", "line 1", "a number of GPUs"]),
+            (
+                "gpus = 1.5\n",
+                ["slurm.toml", "slurm.toml:1:", "a number of GPUs"],
+            ),
             ("cpus = 0\n", ["slurm.toml:1", "cpus = 0", "at least 1"]),
-            ("max_jobs = -1\n", ["slurm.toml", "line 1", "u32"]),
+            ("max_jobs = -1\n", ["slurm.toml:1:", "-1", "u32"]),
             ("mem = \"lots\"\n", ["slurm.toml:1", "lots", "32G"]),
             (
                 "extra = [\"qos=long\"]\n",
