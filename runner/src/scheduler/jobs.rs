@@ -1,4 +1,5 @@
-//! Jobs of Slurm in the hands of the scheduler: submitting them, following them, telling a full queue.
+//! Jobs of Slurm in the hands of the scheduler: following them until they are over ([`super::submit`]
+//! is how they begin).
 //!
 //! Every question to Slurm is asked beside the scheduler's work, for a busy controller answers late.
 
@@ -6,21 +7,16 @@ use std::time::Duration;
 
 use rungs_spec::RunKey;
 use rungs_spec::protocol::FailureClass;
-use rungs_spec::result::RunState;
-use rungs_store::{AttemptEnd, RunFilter};
+use rungs_store::AttemptEnd;
 use tokio::time::Instant;
 
 use super::driver::{Driver, News};
 use super::ending::Exit;
 use super::ingest;
-use super::ledger::run_file;
-use super::machine::{AttemptId, Handle, Input};
+use super::machine::{AttemptId, Input};
 use crate::executor::local::log_tail;
-use crate::executor::slurm::commands::{self, Submission};
-use crate::executor::slurm::{Config, Job, Listed, Outcome, Queue, job, outcome};
-
-/// Time after which Slurm is asked again whether it takes a job.
-const CLOSED: Duration = Duration::from_secs(15);
+use crate::executor::slurm::commands;
+use crate::executor::slurm::{Job, Listed, Outcome, Queue, job, outcome};
 
 /// Time within which a file that a node wrote is seen here, on a network file system.
 const FILES_ARRIVE: Duration = Duration::from_secs(10);
@@ -43,13 +39,13 @@ const ORDINARY: &[&str] = &[
 
 /// A job that is followed until it is over.
 #[derive(Debug)]
-struct Followed {
-    id: AttemptId,
-    job: Job,
+pub(super) struct Followed {
+    pub(super) id: AttemptId,
+    pub(super) job: Job,
     /// sbatch has not answered yet.
-    submitting: bool,
+    pub(super) submitting: bool,
     /// Only what squeue was asked after this moment counts.
-    since: Instant,
+    pub(super) since: Instant,
     /// It seems to be over and left no status: since then.
     unclear: Option<Instant>,
     /// Why it waits, as was told.
@@ -61,26 +57,27 @@ struct Followed {
 /// What the scheduler knows of its jobs.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    followed: Vec<Followed>,
+    pub(super) followed: Vec<Followed>,
     /// What squeue said last, and when it was asked.
     queue: Option<(Instant, Queue)>,
     /// When squeue was asked last, and whether it has not answered yet.
     asked: Option<Instant>,
     asking: bool,
     /// Slurm takes no job until then.
-    closed_until: Option<Instant>,
-    refusal: String,
-    told_full: bool,
+    pub(super) closed_until: Option<Instant>,
+    pub(super) refusal: String,
+    pub(super) told_full: bool,
     told_silent: bool,
 }
 
 impl Jobs {
-    /// Follows a job that Slurm has, or may have.
+    /// Follows a job that an earlier scheduler left.
     pub(super) fn adopt(&mut self, id: AttemptId, job: Job) {
         self.follow(id, job, false);
     }
 
-    fn follow(&mut self, id: AttemptId, job: Job, submitting: bool) {
+    /// Follows a job until it is over. `submitting`: sbatch has not answered yet.
+    pub(super) fn follow(&mut self, id: AttemptId, job: Job, submitting: bool) {
         self.followed.push(Followed {
             id,
             job,
@@ -92,7 +89,8 @@ impl Jobs {
         });
     }
 
-    fn of(&self, run: &RunKey) -> Option<&Followed> {
+    /// The job of a run.
+    pub(super) fn of(&self, run: &RunKey) -> Option<&Followed> {
         self.followed
             .iter()
             .find(|followed| followed.id.run == *run)
@@ -131,100 +129,6 @@ impl Jobs {
 }
 
 impl Driver {
-    /// Writes a job into the run directory and has it submitted; the answer comes as [`News`].
-    pub(super) async fn submit(
-        &mut self,
-        id: AttemptId,
-        config: Config,
-    ) -> anyhow::Result<Option<Input>> {
-        let run_dir = self.ledger.home.run(&id.run);
-        let Some(after) = self.must_succeed_before(&id.run).await? else {
-            // The job that it would wait for is just over, or has no number yet.
-            self.jobs.closed_until = Some(Instant::now() + AT_MOST);
-            return Ok(Some(Input::Refused { id }));
-        };
-        let job = Job::new(&id.run, id.attempt);
-        job.write_script(&run_dir, &self.trainer.path)?;
-        job.write(&run_dir)?;
-        let submission = Submission {
-            job: job.clone(),
-            run_dir,
-            after,
-            alone: run_file(&self.ledger.home, &id.run)?.timing,
-        };
-        self.jobs.follow(id.clone(), job, true);
-        let (tell, turn) = (self.tell.clone(), self.submitting.clone());
-        tokio::spawn(async move {
-            // One after the other: Slurm does no more at a time either.
-            let _turn = turn.lock().await;
-            let answer = commands::submit(&config, &submission).await;
-            // If nobody listens any more, who comes next finds the job by its name.
-            tell.send(News::Submitted(id, answer)).ok();
-        });
-        Ok(None)
-    }
-
-    /// Jobs of the runs that a run depends on, of those that are not done; `None` if one of them has
-    /// no job.
-    async fn must_succeed_before(&self, run: &RunKey) -> anyhow::Result<Option<Vec<u64>>> {
-        let filter = RunFilter {
-            prefix: Some(run.to_string()),
-            ..RunFilter::default()
-        };
-        let rows = self.ledger.store.runs(&filter).await?;
-        let numbers = rows
-            .iter()
-            .flat_map(|row| &row.waits_for)
-            .map(|on| self.jobs.of(on).and_then(|followed| followed.job.number));
-        Ok(numbers.collect())
-    }
-
-    /// Slurm has answered to a submission.
-    pub(super) async fn submitted(
-        &mut self,
-        id: AttemptId,
-        answer: Result<u64, String>,
-    ) -> anyhow::Result<bool> {
-        let run_dir = self.ledger.home.run(&id.run);
-        let Some(at) = self.jobs.followed.iter().position(|f| f.id == id) else {
-            return Ok(false);
-        };
-        match answer {
-            Ok(number) => {
-                let followed = &mut self.jobs.followed[at];
-                followed.job.number = Some(number);
-                followed.submitting = false;
-                followed.since = Instant::now();
-                followed.job.write(&run_dir)?;
-                let slot = followed.job.slot();
-                self.jobs.refusal.clear();
-                tracing::info!(
-                    run = id.run.short(),
-                    attempt = id.attempt,
-                    job = number,
-                    "submitted"
-                );
-                let AttemptId { run, attempt } = &id;
-                self.ledger.store.adopt(run, *attempt, None, &slot).await?;
-                let handle = Handle::Job;
-                self.feed(Input::Started { id, handle }).await
-            }
-            Err(refusal) => {
-                self.jobs.followed.remove(at).job.remove(&run_dir);
-                self.jobs.closed_until = Some(Instant::now() + CLOSED);
-                if self.jobs.refusal != refusal {
-                    tracing::warn!(
-                        "Slurm takes no more jobs now ({refusal}); waiting, and asking again every \
-                         {} s",
-                        CLOSED.as_secs()
-                    );
-                    self.jobs.refusal = refusal;
-                }
-                self.feed(Input::Refused { id }).await
-            }
-        }
-    }
-
     /// Looks at every job: what its trainer left, what Slurm says. True: nothing is left to do.
     pub(super) async fn look_at_jobs(&mut self) -> anyhow::Result<bool> {
         if self.jobs.closed_until.is_some_and(|t| t <= Instant::now()) {
@@ -417,32 +321,6 @@ impl Driver {
                 self.jobs.told_silent = true;
             }
         }
-    }
-
-    /// Says that runs wait because no more jobs may be submitted, once.
-    async fn tell_full(&mut self) -> anyhow::Result<()> {
-        if self.executor.slurm().is_none() {
-            return Ok(());
-        }
-        let full = self.machine.is_full() && self.jobs.closed_until.is_none();
-        if full && !self.jobs.told_full {
-            let filter = RunFilter {
-                states: vec![RunState::Queued],
-                ..RunFilter::default()
-            };
-            let waiting = self.ledger.store.count_runs(&filter).await?;
-            if waiting > 0 {
-                self.jobs.told_full = true;
-                tracing::warn!(
-                    "all {} jobs that slurm.toml allows (max_jobs) are in Slurm's queue; {waiting} \
-                     runs wait until one of them is over",
-                    self.shares.slots.len()
-                );
-            }
-        } else if !full {
-            self.jobs.told_full = false;
-        }
-        Ok(())
     }
 }
 
