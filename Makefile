@@ -8,7 +8,7 @@ BINARIES := runner server trainer
 unexport DATABASE_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help table4 build test test-long lint install uninstall golden bench-step gpu-check docs-screenshots \
+.PHONY: help table4 build test test-long lint install uninstall golden golden-statistics bench-step bench-loader gpu-check docs-screenshots \
         prerequisites libtorch fashion-mnist test-tools clean distclean
 .SUFFIXES:
 
@@ -40,10 +40,19 @@ golden: ## golden loss traces and logits again from PyTorch (makes its own Pytho
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_golden.py
 	@.venv-peers/bin/python bench/peers/pytorch_logits.py
+	@.venv-peers/bin/python bench/peers/golden_images.py
+
+golden-statistics: ## golden statistics again from SciPy and statsmodels (makes its own Python environment)
+	@bench/peers/setup statistics
+	@.venv-statistics/bin/python bench/peers/statistics_golden.py
 
 bench-step: build ## a training step beside PyTorch's, six networks (makes its own Python environment; 30 minutes)
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_step.py $(ARGS)
+
+bench-loader: build ## the loader beside torchvision's: ARGS=DIR, a directory of images (makes its own Python environment)
+	@bench/peers/setup
+	@.venv-peers/bin/python bench/peers/torchvision_loader.py $(ARGS)
 
 gpu-check: build fashion-mnist ## check the CUDA path on this machine's GPUs (docs/GPU.md); says so where there is none
 	@scripts/gpu-check $(ARGS)

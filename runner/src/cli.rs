@@ -1,5 +1,7 @@
 //! What may be typed: commands and options, without what they do (that is `commands/`).
 
+pub mod data;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -65,6 +67,10 @@ pub enum Command {
     Series(SeriesArgs),
     /// Write an experiment's table in some format
     Export(ExportArgs),
+    /// Judge every claim of the paper by the runs of this home: holds, fails, undecided
+    Claims(ClaimsArgs),
+    /// Add the seeds that a table needs to show the paper's steps, and run them
+    TopUp(TopUpArgs),
     /// Compare two runs: what differs in their recipes and their results
     Compare(CompareArgs),
     /// Take a run off the queue, or stop it
@@ -75,10 +81,15 @@ pub enum Command {
     Pause,
     /// Start attempts again
     Resume,
+    /// Add, fetch, verify and pack datasets
+    Data(data::DataArgs),
     /// Say what this machine has and lacks
     Doctor,
     /// Rebuild the database from the home's files
     Reindex,
+    /// Measure how fast something is on this machine
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Serve the dashboard, and run what is queued
     Dashboard(DashboardArgs),
 }
@@ -169,6 +180,42 @@ pub struct ReproduceArgs {
     /// wrong sign
     #[arg(long)]
     pub check: bool,
+}
+
+/// `runner claims`.
+#[derive(Debug, Args)]
+pub struct ClaimsArgs {
+    /// Profile whose runs count, if not each experiment's default
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Exit with status 3 if a claim fails
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `runner top-up`.
+#[derive(Debug, Args)]
+pub struct TopUpArgs {
+    /// Experiment, by name (see `runner list`) or as a path of a TOML file
+    pub experiment: String,
+    /// Profile, if not the file's default
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Chance of seeing an effect that is there
+    #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
+    pub power: f64,
+    /// Effect to be seen, in points, if not each of the paper's own steps (at least 0.3)
+    #[arg(long, value_name = "POINTS")]
+    pub effect: Option<f64>,
+    /// Most seeds of a cell
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(3..=100))]
+    pub most: u64,
+    /// Say how many seeds each step needs, and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Executor.
+    #[command(flatten)]
+    pub executor: ExecutorArgs,
 }
 
 /// `runner daemon`.
@@ -271,6 +318,54 @@ pub struct ExportArgs {
     /// Which epoch's value is shown
     #[arg(long, value_enum, default_value = "best")]
     pub select: SelectName,
+}
+
+/// `runner bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// How fast images are read, decoded and prepared
+    Loader(BenchLoaderArgs),
+}
+
+/// Which preprocessing is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PipelineName {
+    /// Random-resized crop, flip, hue, saturation, brightness, PCA noise, normalise.
+    Train,
+    /// Resize, centre crop, normalise.
+    Eval,
+}
+
+/// `runner bench loader`.
+#[derive(Debug, Args)]
+pub struct BenchLoaderArgs {
+    /// Directory of images at any depth; its `train` or `val` where it has them
+    pub dir: PathBuf,
+    /// Threads, such as 2 or 1,2
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,2",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Vec<u16>,
+    /// Preprocessing
+    #[arg(long, value_enum, default_value = "train")]
+    pub pipeline: PipelineName,
+    /// Images of a batch
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch: u32,
+    /// Side of the prepared images, pixels
+    #[arg(long, default_value_t = 224, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub size: u32,
+    /// Widen the filter when shrinking, as torchvision does
+    #[arg(long)]
+    pub antialias: bool,
+    /// Bytes and a matrix an image, for a device to finish, instead of floats
+    #[arg(long)]
+    pub bytes: bool,
+    /// Batches of a measurement
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batches: u32,
+    /// Take turns with another program: a measurement for every line on standard input
+    #[arg(long, hide = true)]
+    pub turns: bool,
 }
 
 /// `runner dashboard`.

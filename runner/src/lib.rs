@@ -10,6 +10,7 @@
 //! | how is a machine shared out? | [`slots`] |
 //! | what stands in recipe.json? | [`runfile`] |
 //! | how does progress look? | [`progress`] |
+//! | how is a published file fetched and checked? | [`download`] |
 //! | which exit status? | [`failure`] |
 #![warn(missing_docs)]
 
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod context;
+pub mod download;
 pub mod executor;
 pub mod failure;
 pub mod files;

@@ -10,34 +10,32 @@ use rungs_spec::protocol::{
     DatasetRef, InputRef, NUMERICS_VERSION, PROTOCOL_VERSION, RunFile, TrainerInfo,
 };
 use rungs_spec::recipe::{Init, Source};
+use rungs_store::dataset::{Found, Registered};
 
 use crate::{files, slots};
 
 /// Seconds between checkpoints; there is one at every epoch too.
 const CHECKPOINT_EVERY_S: f64 = 30.0;
 
-/// Where the data of every dataset of a plan is; an error names what is missing and the cure. Asked
-/// before anything is queued.
-pub fn dataset_paths<'a>(
+/// The data of every dataset of a plan; an error names what is missing and the cure. Asked before
+/// anything is queued.
+pub fn datasets<'a>(
     home: &Home,
     runs: impl Iterator<Item = &'a PlannedRun>,
-) -> anyhow::Result<BTreeMap<String, Option<PathBuf>>> {
-    let mut paths = BTreeMap::new();
+) -> anyhow::Result<BTreeMap<String, Found>> {
+    let mut datasets = BTreeMap::new();
     for run in runs {
         let name = &run.recipe.dataset;
-        if !paths.contains_key(name) {
-            paths.insert(name.clone(), dataset_path(home, run)?);
+        if !datasets.contains_key(name) {
+            let mut found = rungs_store::dataset::find(home, name)?;
+            found.path = found.path.as_deref().map(absolute).transpose()?;
+            datasets.insert(name.clone(), found);
         }
     }
-    Ok(paths)
+    Ok(datasets)
 }
 
-fn dataset_path(home: &Home, run: &PlannedRun) -> anyhow::Result<Option<PathBuf>> {
-    let path = rungs_store::dataset::dataset_path(home, &run.recipe.dataset)?;
-    path.map(|path| absolute(&path)).transpose()
-}
-
-/// A run's recipe.json. `paths` is of [`dataset_paths`].
+/// A run's recipe.json. `datasets` is of [`datasets()`].
 ///
 /// The threads of a recipe.json that is already there are kept: every attempt of a run computes
 /// with the same number.
@@ -46,13 +44,13 @@ pub fn build(
     info: &TrainerInfo,
     plan: &Plan,
     run: &PlannedRun,
-    paths: &BTreeMap<String, Option<PathBuf>>,
+    datasets: &BTreeMap<String, Found>,
 ) -> anyhow::Result<RunFile> {
     let compute_threads = match existing(home, run)? {
         Some(file) => file.compute_threads,
         None => slots::compute_threads(info, &run.recipe, run.arithmetic),
     };
-    let path = paths
+    let found = datasets
         .get(&run.recipe.dataset)
         .with_context(|| format!("nobody looked for the dataset {}", run.recipe.dataset))?;
     Ok(RunFile {
@@ -68,7 +66,9 @@ pub fn build(
         dataset: DatasetRef {
             name: run.recipe.dataset.clone(),
             identity: run.dataset_identity.clone(),
-            path: path.clone(),
+            path: found.path.clone(),
+            layout: found.registered.as_ref().and_then(|r| r.layout.clone()),
+            known: found.registered.as_ref().and_then(Registered::known),
         },
         inputs: inputs(home, plan, run)?,
         recipe: run.recipe.clone(),

@@ -204,6 +204,8 @@ const LICENCES: &[&str] = &[
     "0BSD",
     "BSL-1.0",
     "CC0-1.0",
+    // Mozilla's list of certificate authorities, as data (webpki-roots).
+    "CDLA-Permissive-2.0",
     "ISC",
     "Unicode-3.0",
     "Unlicense",

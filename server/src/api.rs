@@ -60,6 +60,15 @@ pub async fn table(
     export::response(&view, Format::Json)
 }
 
+/// `GET /api/v1/claims?profile=`
+pub async fn claims(
+    State(dashboard): State<Dashboard>,
+    Query(choice): Query<crate::pages::claims::Choice>,
+) -> Result<Json<Value>, Failure> {
+    let claims = dashboard.claims(choice.profile.as_deref()).await?;
+    Ok(Json(json!({ "claims": claims })))
+}
+
 /// Query of the list of runs.
 #[derive(Debug, Default, serde::Deserialize)]
 pub struct RunsQuery {

@@ -55,6 +55,8 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .route("/tables/{experiment}", get(pages::table::get))
         .route("/runs/{run}", get(pages::run::get))
         .route("/queue", get(pages::queue::get))
+        .route("/claims", get(pages::claims::get))
+        .route("/api/v1/claims", get(api::claims))
         .route("/charts/{chart}", get(charts::get))
         .route("/api/v1/experiments", get(api::experiments))
         .route("/api/v1/tables/{experiment}", get(api::table))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rungs_report::Select;
+use rungs_report::claims::Judged;
 use rungs_spec::home::Home;
 use rungs_spec::plan::Options;
 use rungs_store::Store;
@@ -123,6 +124,12 @@ impl Dashboard {
             &options,
         )
         .await?)
+    }
+
+    /// Every claim of the paper, judged.
+    pub async fn claims(&self, profile: Option<&str>) -> Result<Vec<Judged>, Failure> {
+        let store = self.store().await?;
+        Ok(view::claims(store.as_ref(), self.home(), &self.world()?, profile).await?)
     }
 
     /// Grows with every change of what pages show; 0 without a database.

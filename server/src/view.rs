@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rungs_report::claims::{self, Judged};
 use rungs_report::{Select, Table};
 use rungs_spec::experiment::Experiment;
 use rungs_spec::home::Home;
 use rungs_spec::plan::{Options, Plan, World};
 use rungs_spec::result::RunResult;
 use rungs_spec::{RunKey, SpecError};
-use rungs_store::world::name_of;
+use rungs_store::world::{HomeWorld, name_of};
 use rungs_store::{Applied, Store, StoreError};
 
 /// An experiment with its results.
@@ -103,6 +104,47 @@ pub async fn table(
         table,
         options,
     })
+}
+
+/// Every claim of the ledger, judged by what this home knows: each under `profile`, or under its experiment's
+/// default. A claim about an experiment or profile that is not here is undecided, with the reason.
+///
+/// Errors: a bad ledger, a claim about a row that does not exist, a file or database that cannot be read.
+pub async fn claims(
+    store: Option<&Store>,
+    home: &Home,
+    world: &HomeWorld,
+    profile: Option<&str>,
+) -> Result<Vec<Judged>, ViewError> {
+    let options = Options {
+        profile: profile.map(str::to_owned),
+        ..Options::default()
+    };
+    let known = world.experiment_names();
+    let mut views: BTreeMap<String, Result<View, String>> = BTreeMap::new();
+    let mut judged = Vec::new();
+    for claim in world.claims()? {
+        let name = &claim.experiment;
+        if !views.contains_key(name) {
+            let view = if known.contains(name) {
+                match table(store, home, world, name, Select::Last, &options).await {
+                    Ok(view) => Ok(view),
+                    Err(error @ (ViewError::Profile { .. } | ViewError::Spec(_))) => {
+                        Err(error.to_string())
+                    }
+                    Err(error) => return Err(error),
+                }
+            } else {
+                Err(format!("there is no experiment {name} here"))
+            };
+            views.insert(name.clone(), view);
+        }
+        judged.push(match &views[name] {
+            Ok(view) => claims::judge(&claim, &view.plan, &view.results)?,
+            Err(why) => claims::undecided(&claim, why.clone()),
+        });
+    }
+    Ok(judged)
 }
 
 /// The file and the options to plan with.

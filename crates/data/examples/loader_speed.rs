@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rungs_data::dataset::{Channels, Image};
 use rungs_data::preprocess::{Layout, Pipeline, Scratch};
 use rungs_data::random::{Purpose, Stream};
-use rungs_data::{DataError, Loader, LoaderConfig, Split, digest, open};
+use rungs_data::{DataError, Loader, LoaderConfig, Output, Split, digest, open};
 use rungs_spec::recipe::{Augment, Variant};
 
 fn augment(resize_short: u32) -> Augment {
@@ -130,6 +130,7 @@ fn main() -> Result<(), DataError> {
             variant: Variant::Paper,
             max_corrupt: 0,
             layout: Layout::ChannelsLast,
+            output: Output::Floats,
             workers,
         };
         let start = Instant::now();

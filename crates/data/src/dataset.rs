@@ -3,17 +3,33 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::datasets::synthetic::Synthetic;
+use crate::datasets::tensors::{TensorDataset, Tensors};
+use crate::datasets::{self, FileLayout};
+use crate::decode;
 use crate::error::DataError;
-use crate::tensors::Tensors;
-use crate::{fashion_mnist, synthetic, tensors};
+use crate::locate;
 
 /// Part of a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Split {
     /// Trained on.
     Train,
     /// Evaluated on.
     Val,
+}
+
+impl Split {
+    /// Both.
+    pub const ALL: [Split; 2] = [Split::Train, Split::Val];
+
+    /// As in file names and in a digest: `train` or `val`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Val => "val",
+        }
+    }
 }
 
 /// What the bytes of an [`Image`] are.
@@ -24,6 +40,9 @@ pub enum Channels {
     /// Three bytes a pixel.
     #[default]
     Rgb,
+    /// Four bytes a pixel, the last of them unused: what the JPEG decoder makes, because vector
+    /// instructions know no groups of three.
+    Rgbx,
 }
 
 impl Channels {
@@ -32,6 +51,7 @@ impl Channels {
         match self {
             Channels::Grey => 1,
             Channels::Rgb => 3,
+            Channels::Rgbx => 4,
         }
     }
 }
@@ -59,12 +79,18 @@ impl Image {
         self.data.extend_from_slice(bytes);
     }
 
+    /// Gets another size, keeping the buffer; the bytes are whatever they were.
+    pub fn shape(&mut self, width: usize, height: usize, channels: Channels) {
+        (self.width, self.height, self.channels) = (width, height, channels);
+        self.data.resize(width * height * channels.count(), 0);
+    }
+
     /// The three values of a pixel.
     pub fn rgb(&self, x: usize, y: usize) -> [u8; 3] {
         let at = (y * self.width + x) * self.channels.count();
         match self.channels {
             Channels::Grey => [self.data[at]; 3],
-            Channels::Rgb => [self.data[at], self.data[at + 1], self.data[at + 2]],
+            Channels::Rgb | Channels::Rgbx => [self.data[at], self.data[at + 1], self.data[at + 2]],
         }
     }
 }
@@ -89,9 +115,27 @@ pub trait Dataset: Send + Sync {
     fn id(&self, index: usize) -> u64 {
         index as u64
     }
+    /// What the image is called: its path below its split (`CLASS/STEM.jpg`), where it has one. Splits of
+    /// named images are in the byte order of these names.
+    fn image_name(&self, index: usize) -> String {
+        format!("{:08}", self.id(index))
+    }
+    /// Where a person finds the image, for messages: the file, or the file and the place in it.
+    fn place(&self, index: usize) -> String {
+        format!("image {} of {}", self.id(index), self.name())
+    }
+    /// Whether [`Dataset::bytes`] is an image file (JPEG, PNG, ...), of which a loader may decode a part
+    /// only; otherwise it is the pixels themselves, as [`Dataset::image`] gives them.
+    fn is_file(&self) -> bool {
+        false
+    }
     /// Decodes an image. Errors: [`DataError::Corrupt`] if this one image is bad.
-    fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError>;
-    /// The stored bytes of an image, what a digest is made of.
+    fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError> {
+        let mut bytes = Vec::new();
+        self.bytes(index, &mut bytes)?;
+        decode::whole(&bytes, &|| self.place(index), into)
+    }
+    /// Appends the stored bytes of an image, what a digest is made of.
     fn bytes(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError>;
     /// The values themselves, where the dataset is ready-made tensors and has no 8-bit images.
     fn tensors(&self) -> Option<&Tensors> {
@@ -99,66 +143,48 @@ pub trait Dataset: Send + Sync {
     }
 }
 
-/// Opens a split of the dataset a recipe names. `path` is the directory (or file) that holds it;
-/// `None` looks where [`crate::locate`] says. `tensors:FILE` is the same for both splits.
+/// The splits that a dataset has, in the order of [`Split::ALL`].
+pub type Splits = Vec<(Split, Arc<dyn Dataset>)>;
+
+/// Opens a split of the dataset a recipe names. `path` is the directory (or file) that holds it, whose
+/// layout is seen from what is in it; `None` looks where [`crate::locate()`] says. `tensors:FILE` is the
+/// same for both splits.
 pub fn open(name: &str, path: Option<&Path>, split: Split) -> Result<Arc<dyn Dataset>, DataError> {
-    if let Some(file) = name.strip_prefix("tensors:") {
-        let file = path.unwrap_or(Path::new(file));
-        return Ok(Arc::new(tensors::TensorDataset::open(name, file)?));
-    }
-    match name {
-        "fashion-mnist" => Ok(Arc::new(fashion_mnist::FashionMnist::open(path, split)?)),
-        "synthetic" => Ok(Arc::new(synthetic::Synthetic::new(split))),
-        "imagenet" => Err(DataError::Recipe(
-            "imagenet: this version reads fashion-mnist, synthetic and tensors:FILE only; \
-             choose a profile that trains on one of them (`--profile quick`)"
-                .to_owned(),
-        )),
-        _ => {
-            let known = rungs_spec::dataset::DATASETS.iter().map(|d| d.name);
-            Err(DataError::UnknownDataset {
-                name: name.to_owned(),
-                hint: rungs_spec::error::nearest(name, known),
-            })
-        }
-    }
+    open_as(name, path, None, split)
 }
 
-/// BLAKE3, in hex, over the id, the label and the stored bytes of every image in order: what a run
-/// really saw. Reads everything once (47 MB of Fashion-MNIST take about 50 ms).
-pub fn digest(dataset: &dyn Dataset) -> Result<String, DataError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut bytes = Vec::new();
-    for index in 0..dataset.len() {
-        bytes.clear();
-        dataset.bytes(index, &mut bytes)?;
-        hasher.update(&dataset.id(index).to_le_bytes());
-        hasher.update(&dataset.label(index).to_le_bytes());
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes);
+/// As [`open`], with the layout that `runner data add` recorded.
+pub fn open_as(
+    name: &str,
+    path: Option<&Path>,
+    layout: Option<FileLayout>,
+    split: Split,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    if let Some(file) = name.strip_prefix("tensors:") {
+        let file = path.unwrap_or(Path::new(file));
+        return Ok(Arc::new(TensorDataset::open(name, file)?));
     }
-    Ok(hasher.finalize().to_hex().to_string())
+    if name == "synthetic" {
+        return Ok(Arc::new(Synthetic::new(split)));
+    }
+    let found;
+    let path = match path {
+        Some(path) => path,
+        None => {
+            found = locate::locate(name).ok_or_else(|| locate::missing(name))?;
+            &found
+        }
+    };
+    let layout = match layout {
+        Some(layout) => layout,
+        None => FileLayout::detect(path)?,
+    };
+    datasets::open(name, path, layout, split)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::subset::subset;
-
-    #[test]
-    fn digest_sees_order_labels_and_bytes() {
-        let train = open("synthetic", None, Split::Train).unwrap();
-        let val = open("synthetic", None, Split::Val).unwrap();
-        let all = digest(train.as_ref()).unwrap();
-        assert_eq!(all, digest(train.as_ref()).unwrap());
-        assert_ne!(all, digest(val.as_ref()).unwrap());
-        let part = subset(train.clone(), Some(100)).unwrap();
-        let smaller = subset(train, Some(99)).unwrap();
-        assert_ne!(
-            digest(part.as_ref()).unwrap(),
-            digest(smaller.as_ref()).unwrap()
-        );
-    }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_nearest() {

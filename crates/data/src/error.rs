@@ -1,6 +1,6 @@
 //! What can go wrong with data: one paragraph each, naming the place and the cure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why data cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,14 @@ pub enum DataError {
         /// Why.
         source: std::io::Error,
     },
+    /// The operating system refused to write a file.
+    #[error("{}: cannot be written: {source}; free some space, or choose another place", path.display())]
+    Write {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file is not what its name says.
     #[error("{}: {problem}; {cure}", path.display())]
     BadFile {
@@ -44,12 +52,10 @@ pub enum DataError {
         cure: String,
     },
     /// One image cannot be decoded: tolerated up to `max_corrupt` times a pass.
-    #[error("image {index} of {dataset} cannot be decoded: {problem}")]
+    #[error("{place} cannot be decoded: {problem}")]
     Corrupt {
-        /// Dataset.
-        dataset: String,
-        /// Index in the split.
-        index: usize,
+        /// The file, or the file and the place in it.
+        place: String,
         /// Why.
         problem: String,
     },
@@ -81,4 +87,44 @@ pub enum DataError {
         "a loader thread panicked: {0}; this is a bug, please report it with the run's recipe.json"
     )]
     Panic(String),
+}
+
+impl DataError {
+    /// A file that cannot be read.
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> DataError {
+        DataError::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// A file that cannot be written.
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> DataError {
+        DataError::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// A file that is not what its name says. What is quoted from it in `problem` stays on one line and
+    /// moves no cursor.
+    pub(crate) fn bad(
+        path: &Path,
+        problem: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> DataError {
+        let shown = |c: char| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        };
+        let problem: String = problem.into().trim_end().chars().map(shown).collect();
+        DataError::BadFile {
+            path: path.to_owned(),
+            problem,
+            cure: cure.into(),
+        }
+    }
 }

@@ -30,7 +30,7 @@ impl EvalSet {
         let [height, width] = Job::eval(dataset.clone(), config, batch_size)?.shape();
         // Doubles count as such; everything else is f32.
         let value = match dataset.tensors().map(|t| &t.images) {
-            Some(crate::tensors::Values::F64(_)) => 8,
+            Some(crate::datasets::tensors::Values::F64(_)) => 8,
             _ => 4,
         };
         let keep = dataset.len().saturating_mul(height * width * 3 * value) <= KEEP;

@@ -2,8 +2,11 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | which datasets are there, what is in one? | [`dataset`], [`fashion_mnist`], [`synthetic`], [`tensors`] |
+//! | what is a dataset to the loader? | [`dataset`] |
+//! | how do files become one: folders, archives, shards, packs? | [`datasets`] |
+//! | which data is this? Is it still what a run was planned for? Is it whole? | [`mod@digest`], [`seen`], [`verify`] |
 //! | which images does `train_subset` take? | [`mod@subset`] |
+//! | which pixels has an image file, or a part of it? | [`mod@decode`] |
 //! | what happens to an image before the network sees it? | [`preprocess`] |
 //! | how do batches come, and in which order? | [`loader`], [`eval`] |
 //! | where do random numbers come from? | [`random`] |
@@ -13,7 +16,7 @@
 //!
 //! # From a recipe to batches
 //! ```
-//! use rungs_data::{EvalSet, Layout, Loader, LoaderConfig, Pixels, Split, digest, open, subset};
+//! use rungs_data::{EvalSet, Layout, Loader, LoaderConfig, Output, Pixels, Split, digest, open, subset};
 //!
 //! # fn main() -> Result<(), rungs_data::DataError> {
 //! # let augment = rungs_spec::recipe::Augment {
@@ -35,6 +38,7 @@
 //!     variant: rungs_spec::recipe::Variant::Paper,
 //!     max_corrupt: 0,
 //!     layout: Layout::ChannelsLast, // memory N, H, W, 3; or Layout::Nchw
+//!     output: Output::Floats,       // or Output::Bytes, for a device to finish
 //!     workers: 1,                   // 0 = in this thread
 //! };
 //! let loader = Loader::train(train.clone(), &config, epoch, first_batch)?;
@@ -46,6 +50,7 @@
 //!         // One tensor of batch.len() x height x width x 3 values, permuted to N, 3, H, W.
 //!         Pixels::F32(values) => assert_eq!(values.len(), 64 * 32 * 32 * 3),
 //!         Pixels::F64(_) => unreachable!("only tensors: files of doubles come as doubles"),
+//!         Pixels::Bytes { .. } => unreachable!("not asked for"),
 //!     }
 //! }
 //!
@@ -63,23 +68,29 @@
 #![warn(missing_docs)]
 
 pub mod dataset;
+pub mod datasets;
+pub mod decode;
+pub mod digest;
 pub mod error;
 pub mod eval;
-pub mod fashion_mnist;
-mod idx;
+pub mod files;
 pub mod loader;
 mod locate;
+mod parallel;
 pub mod preprocess;
 pub mod random;
+pub mod seen;
 pub mod subset;
-pub mod synthetic;
-pub mod tensors;
+pub mod verify;
 mod worker;
 
-pub use dataset::{Dataset, Image, Split, digest, open};
+pub use dataset::{Dataset, Image, Split, open, open_as};
+pub use datasets::FileLayout;
+pub use digest::{digest, fingerprint};
 pub use error::DataError;
 pub use eval::EvalSet;
-pub use loader::{Batch, Loader, LoaderConfig, Pixels};
+pub use loader::{Batch, Loader, LoaderConfig, Output, Pixels};
 pub use locate::locate;
 pub use preprocess::Layout;
+pub use seen::open_run;
 pub use subset::subset;

@@ -1,8 +1,10 @@
 //! Batches in order, made ahead of time by worker threads.
 //!
-//! A batch is the unit of work. Workers take batch numbers from a counter; the caller puts what comes
-//! back into order. What is in a batch depends on (seed, epoch, index) alone, so the number of workers
-//! changes nothing but speed. At most `workers + 1` batches exist ahead of the caller.
+//! Crews take batch numbers from a counter; the caller puts what comes back into order. Small batches
+//! are made by crews of one thread, several batches at a time; a large batch by one crew of all threads,
+//! so that few of them are alive. What is in a batch depends on (seed, epoch, index) alone, so the
+//! number of workers changes nothing but speed. At most `workers + 1` small batches exist ahead of
+//! the caller, or as many large ones as fit into 160 MiB, but at least one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +17,13 @@ use rungs_spec::recipe::{Augment, Recipe, Variant};
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::preprocess::Layout;
-use crate::worker::{Buffers, Job, Worker};
+use crate::preprocess::affine::Matrix;
+use crate::worker::{Buffers, Crew, Job};
+
+/// Bytes of a batch that all threads make together.
+const LARGE: usize = 8 << 20;
+/// Bytes of large batches ahead of the caller.
+const AHEAD: usize = 160 << 20;
 
 /// What a loader needs to know of a run.
 #[derive(Debug, Clone)]
@@ -34,6 +42,8 @@ pub struct LoaderConfig {
     pub max_corrupt: u32,
     /// Order of values in memory.
     pub layout: Layout,
+    /// Floats, or bytes with a matrix an image.
+    pub output: Output,
     /// Threads that prepare batches; 0 = the caller's.
     pub workers: usize,
 }
@@ -49,9 +59,21 @@ impl LoaderConfig {
             variant: recipe.variant,
             max_corrupt: recipe.max_corrupt,
             layout: Layout::ChannelsLast,
+            output: Output::Floats,
             workers,
         }
     }
+}
+
+/// What a loader gives for images of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Output {
+    /// Values ready for the network.
+    #[default]
+    Floats,
+    /// Resized bytes and a matrix an image, for a device to apply: a quarter of the memory and of
+    /// the way to the device.
+    Bytes,
 }
 
 /// Values of a batch: doubles where the dataset is a `tensors:` file of doubles.
@@ -61,11 +83,38 @@ pub enum Pixels {
     F32(Vec<f32>),
     /// Double.
     F64(Vec<f64>),
+    /// [`Output::Bytes`].
+    Bytes {
+        /// N, H, W, 3, whatever the loader's layout.
+        pixels: Vec<u8>,
+        /// N: what makes channel `c` of a pixel is `m[c][0] R + m[c][1] G + m[c][2] B + m[c][3]`.
+        matrices: Vec<Matrix>,
+    },
 }
 
 impl Default for Pixels {
     fn default() -> Self {
         Pixels::F32(Vec::new())
+    }
+}
+
+impl Pixels {
+    /// Room for `n` images of `size` values, whatever they were.
+    pub(crate) fn shape(&mut self, output: Output, n: usize, size: usize) {
+        match (output, &mut *self) {
+            (Output::Floats, Pixels::F32(values)) => values.resize(n * size, 0.0),
+            (Output::Floats, _) => *self = Pixels::F32(vec![0.0; n * size]),
+            (Output::Bytes, Pixels::Bytes { pixels, matrices }) => {
+                pixels.resize(n * size, 0);
+                matrices.resize(n, Matrix::default());
+            }
+            (Output::Bytes, _) => {
+                *self = Pixels::Bytes {
+                    pixels: vec![0; n * size],
+                    matrices: vec![Matrix::default(); n],
+                }
+            }
+        }
     }
 }
 
@@ -118,13 +167,13 @@ pub struct Loader {
     batches: u64,
     max_corrupt: u32,
     corrupt: u64,
-    crew: Crew,
+    makers: Makers,
     spare: (Sender<Buffers>, Receiver<Buffers>),
 }
 
 /// Who prepares the batches.
-enum Crew {
-    Caller(Box<Worker>),
+enum Makers {
+    Caller(Crew),
     Threads(Threads),
 }
 
@@ -179,10 +228,19 @@ impl Loader {
 
     fn start(job: Job, config: &LoaderConfig, first: u64, batches: u64) -> Result<Self, DataError> {
         let job = Arc::new(job);
-        let ahead = config.workers + 1;
+        let bytes = job.batch_bytes();
+        // Crews, threads of each, and batches ahead.
+        let (crews, threads, ahead) = match bytes {
+            0..LARGE => (config.workers, 1, config.workers + 1),
+            _ => (
+                1,
+                config.workers,
+                (AHEAD / bytes).clamp(1, config.workers + 1),
+            ),
+        };
         let spare = bounded(ahead + 1);
-        let crew = if config.workers == 0 {
-            Crew::Caller(Box::default())
+        let makers = if config.workers == 0 {
+            Makers::Caller(Crew::new(1))
         } else {
             let counter = Arc::new(AtomicU64::new(first));
             let stop = Arc::new(AtomicBool::new(false));
@@ -193,12 +251,17 @@ impl Loader {
                     .send(())
                     .expect("the channel has room for every token");
             }
-            let mut handles = Vec::with_capacity(config.workers);
-            for number in 0..config.workers {
+            let mut handles = Vec::with_capacity(crews);
+            for number in 0..crews {
                 let (job, counter, stop) = (job.clone(), counter.clone(), stop.clone());
                 let (token, result, spare) =
                     (token.clone(), result.clone(), Receiver::clone(&spare.1));
-                let work = move || work(&job, &counter, batches, &stop, &token, &spare, &result);
+                let work = move || {
+                    let crew = Crew::new(threads);
+                    work(
+                        crew, &job, &counter, batches, &stop, &token, &spare, &result,
+                    );
+                };
                 let handle = std::thread::Builder::new()
                     .name(format!("loader-{number}"))
                     .spawn(work);
@@ -209,7 +272,7 @@ impl Loader {
                     Err(error) => return Err(DataError::Threads(error)),
                 }
             }
-            Crew::Threads(Threads {
+            Makers::Threads(Threads {
                 tokens: Some(tokens),
                 results,
                 early: BTreeMap::new(),
@@ -223,18 +286,18 @@ impl Loader {
             batches,
             max_corrupt: config.max_corrupt,
             corrupt: 0,
-            crew,
+            makers,
             spare,
         })
     }
 
     fn take(&mut self) -> Result<Batch, DataError> {
-        let buffers = match &mut self.crew {
-            Crew::Caller(worker) => {
+        let buffers = match &mut self.makers {
+            Makers::Caller(crew) => {
                 let buffers = self.spare.1.try_recv().unwrap_or_default();
-                worker.batch(&self.job, self.next, buffers, &AtomicBool::new(false))
+                crew.batch(&self.job, self.next, buffers, &AtomicBool::new(false))
             }
-            Crew::Threads(threads) => threads.take(self.next),
+            Makers::Threads(threads) => threads.take(self.next),
         }?;
         let Buffers {
             images,
@@ -316,8 +379,13 @@ impl Drop for Threads {
     }
 }
 
-/// One worker's life.
+/// One crew's life.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is an end of another channel or counter, used here only"
+)]
 fn work(
+    mut crew: Crew,
     job: &Job,
     counter: &AtomicU64,
     batches: u64,
@@ -326,14 +394,13 @@ fn work(
     spare: &Receiver<Buffers>,
     result: &Sender<(u64, Result<Buffers, DataError>)>,
 ) {
-    let mut worker = Worker::default();
     while token.recv().is_ok() && !stop.load(Ordering::Relaxed) {
         let number = counter.fetch_add(1, Ordering::Relaxed);
         if number >= batches {
             return;
         }
         let buffers = spare.try_recv().unwrap_or_default();
-        let batch = worker.batch(job, number, buffers, stop);
+        let batch = crew.batch(job, number, buffers, stop);
         // There are never more results under way than tokens, so this does not block.
         if result.send((number, batch)).is_err() {
             return;

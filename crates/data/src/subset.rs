@@ -75,6 +75,15 @@ impl Dataset for Subset {
     fn id(&self, index: usize) -> u64 {
         self.dataset.id(self.order[index])
     }
+    fn image_name(&self, index: usize) -> String {
+        self.dataset.image_name(self.order[index])
+    }
+    fn place(&self, index: usize) -> String {
+        self.dataset.place(self.order[index])
+    }
+    fn is_file(&self) -> bool {
+        self.dataset.is_file()
+    }
     fn image(&self, index: usize, into: &mut Image) -> Result<(), DataError> {
         self.dataset.image(self.order[index], into)
     }

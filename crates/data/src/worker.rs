@@ -1,15 +1,17 @@
-//! How one batch is made: by a worker thread, or by the caller.
+//! How one batch is made: by one thread or by several together, a slice each.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::dataset::{Dataset, Image};
+use crate::datasets::tensors::{Tensors, Values};
+use crate::decode::Decoder;
 use crate::error::DataError;
-use crate::loader::{LoaderConfig, Pixels};
-use crate::preprocess::{Layout, Pipeline, Scratch};
+use crate::loader::{LoaderConfig, Output, Pixels};
+use crate::preprocess::affine::Matrix;
+use crate::preprocess::{Layout, Out, Pipeline, Plan, Scratch};
 use crate::random::{Purpose, Stream, permutation};
-use crate::tensors::{Tensors, Values};
 
 /// A batch without its frame; recycled.
 #[derive(Debug, Default)]
@@ -25,6 +27,7 @@ pub(crate) struct Job {
     dataset: Arc<dyn Dataset>,
     pipeline: Pipeline,
     layout: Layout,
+    output: Output,
     batch_size: usize,
     seed: u64,
     /// Training: the epoch and its order. Evaluation: none.
@@ -68,6 +71,7 @@ impl Job {
             dataset,
             pipeline,
             layout: config.layout,
+            output: config.output,
             batch_size,
             seed: config.seed,
             epoch,
@@ -76,6 +80,29 @@ impl Job {
 
     pub fn dataset_name(&self) -> &str {
         self.dataset.name()
+    }
+
+    /// Bytes of a whole batch.
+    pub fn batch_bytes(&self) -> usize {
+        let [height, width] = self.shape();
+        let value = match (self.dataset.tensors().map(|t| &t.images), self.output) {
+            (Some(Values::F64(_)), _) => 8,
+            (None, Output::Bytes) => 1,
+            _ => 4,
+        };
+        self.batch_size.saturating_mul(height * width * 3 * value)
+    }
+
+    /// What happens to an image of this size.
+    fn plan(&self, index: usize, width: usize, height: usize, scratch: &mut Scratch) -> Plan {
+        match self.epoch {
+            Some((epoch, _)) => {
+                let mut stream = Stream::new(Purpose::Augment, self.seed, epoch, index as u64);
+                self.pipeline
+                    .plan_train(width, height, &mut stream, scratch)
+            }
+            None => self.pipeline.plan_evaluate(width, height, scratch),
+        }
     }
 
     /// Height and width of the images that come out.
@@ -88,13 +115,51 @@ impl Job {
 }
 
 /// The state of one thread.
-#[derive(Default)]
-pub(crate) struct Worker {
+#[derive(Debug, Default)]
+struct Worker {
+    bytes: Vec<u8>,
+    decoder: Decoder,
     image: Image,
     scratch: Scratch,
 }
 
-impl Worker {
+/// Some consecutive images of a batch: their positions and where they go.
+struct Slice<'a> {
+    first: usize,
+    indices: &'a [usize],
+    out: Target<'a>,
+}
+
+/// Room for the images of a slice.
+enum Target<'a> {
+    Floats(&'a mut [f32]),
+    Bytes(&'a mut [u8], &'a mut [Matrix]),
+}
+
+impl Target<'_> {
+    /// Room for image `at`.
+    fn image(&mut self, at: usize, size: usize) -> Out<'_> {
+        match self {
+            Target::Floats(values) => Out::Floats(&mut values[at * size..][..size]),
+            Target::Bytes(pixels, matrices) => {
+                Out::Bytes(&mut pixels[at * size..][..size], &mut matrices[at])
+            }
+        }
+    }
+}
+
+/// Position in the batch, and what was wrong with that image.
+type Failure = (usize, DataError);
+
+/// Threads that make one batch together: each takes the next slice.
+pub(crate) struct Crew(Vec<Worker>);
+
+impl Crew {
+    /// At least one thread, the caller's.
+    pub fn new(threads: usize) -> Self {
+        Crew((0..threads.max(1)).map(|_| Worker::default()).collect())
+    }
+
     /// Makes batch `number`; a panic becomes an error. Stops early, with whatever is there, once `stop` is
     /// set: nobody will look at it.
     pub fn batch(
@@ -104,18 +169,11 @@ impl Worker {
         mut buffers: Buffers,
         stop: &AtomicBool,
     ) -> Result<Buffers, DataError> {
-        // After a panic this worker's buffers are overwritten before they are read.
+        // After a panic the buffers are overwritten before they are read.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.fill(job, number, &mut buffers, stop).map(|()| buffers)
         }));
-        outcome.unwrap_or_else(|panic| {
-            let message = panic
-                .downcast_ref::<&str>()
-                .map(|s| (*s).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "without a message".to_owned());
-            Err(DataError::Panic(message))
-        })
+        outcome.unwrap_or_else(|panic| Err(DataError::Panic(message(panic.as_ref()))))
     }
 
     fn fill(
@@ -145,37 +203,152 @@ impl Worker {
             copy(tensors, indices, job.layout, images);
             return Ok(());
         }
-        let size = job.pipeline.size() * job.pipeline.size() * 3;
-        if !matches!(images, Pixels::F32(_)) {
-            *images = Pixels::default();
-        }
-        let Pixels::F32(values) = images else {
-            return Ok(());
-        };
-        values.resize(indices.len() * size, 0.0);
-        for (index, out) in indices.iter().zip(values.chunks_exact_mut(size)) {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            match job.dataset.image(*index, &mut self.image) {
-                Ok(()) => match job.epoch {
-                    Some((epoch, _)) => {
-                        let mut stream =
-                            Stream::new(Purpose::Augment, job.seed, epoch, *index as u64);
-                        job.pipeline
-                            .train(&self.image, &mut stream, &mut self.scratch, out);
-                    }
-                    None => job.pipeline.evaluate(&self.image, &mut self.scratch, out),
-                },
-                Err(error @ DataError::Corrupt { .. }) => {
-                    out.fill(0.0);
-                    corrupt.push(error);
-                }
-                Err(error) => return Err(error),
+        let mut failures = self.slices(job, indices, images, stop);
+        failures.sort_by_key(|(position, _)| *position);
+        for (_, error) in failures {
+            match error {
+                error @ DataError::Corrupt { .. } => corrupt.push(error),
+                error => return Err(error),
             }
         }
         Ok(())
     }
+
+    /// Makes all images; what went wrong, in any order.
+    fn slices(
+        &mut self,
+        job: &Job,
+        indices: &[usize],
+        images: &mut Pixels,
+        stop: &AtomicBool,
+    ) -> Vec<Failure> {
+        let size = job.pipeline.size() * job.pipeline.size() * 3;
+        // Large enough that handing out costs nothing, small enough that nobody waits long at the end.
+        let grain = if job.dataset.is_file() { 2 } else { 64 };
+        images.shape(job.output, indices.len(), size);
+        let targets: Box<dyn Iterator<Item = Target<'_>> + Send> = match images {
+            Pixels::F32(values) => Box::new(values.chunks_mut(grain * size).map(Target::Floats)),
+            Pixels::Bytes { pixels, matrices } => Box::new(
+                pixels
+                    .chunks_mut(grain * size)
+                    .zip(matrices.chunks_mut(grain))
+                    .map(|(pixels, matrices)| Target::Bytes(pixels, matrices)),
+            ),
+            Pixels::F64(_) => return Vec::new(),
+        };
+        let slices = targets
+            .zip(indices.chunks(grain))
+            .enumerate()
+            .map(|(i, (out, indices))| Slice {
+                first: i * grain,
+                indices,
+                out,
+            });
+        let slices = Mutex::new(slices);
+        let next = || {
+            let mut slices = slices.lock().unwrap_or_else(PoisonError::into_inner);
+            slices.next()
+        };
+        let give_up = AtomicBool::new(false);
+        let failures = Mutex::new(Vec::new());
+        let work = |worker: &mut Worker| {
+            while !stop.load(Ordering::Relaxed) && !give_up.load(Ordering::Relaxed) {
+                let Some(mut slice) = next() else {
+                    return;
+                };
+                // After a panic this worker's buffers are overwritten before they are read.
+                let outcome =
+                    catch_unwind(AssertUnwindSafe(|| worker.slice(job, &mut slice, size)));
+                let found = outcome.unwrap_or_else(|panic| {
+                    let message = message(panic.as_ref());
+                    vec![(slice.first, DataError::Panic(message))]
+                });
+                // Slices are handed out in order and each is finished, so the first error of a
+                // batch is the same for any number of threads.
+                if found
+                    .iter()
+                    .any(|(_, e)| !matches!(e, DataError::Corrupt { .. }))
+                {
+                    give_up.store(true, Ordering::Relaxed);
+                }
+                let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                failures.extend(found);
+            }
+        };
+        if let Some((own, others)) = self.0.split_first_mut() {
+            std::thread::scope(|scope| {
+                for worker in others {
+                    let thread = std::thread::Builder::new().name("loader-crew".to_owned());
+                    // With fewer threads the batch still gets done, only slower.
+                    if thread.spawn_scoped(scope, || work(worker)).is_err() {
+                        break;
+                    }
+                }
+                work(own);
+            });
+        }
+        failures
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Worker {
+    fn slice(&mut self, job: &Job, slice: &mut Slice<'_>, size: usize) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for (at, index) in slice.indices.iter().enumerate() {
+            let out = slice.out.image(at, size);
+            let outcome = self.image(job, *index, out);
+            if let Err(error) = outcome {
+                match slice.out.image(at, size) {
+                    Out::Floats(values) => values.fill(0.0),
+                    Out::Bytes(pixels, matrix) => {
+                        pixels.fill(0);
+                        *matrix = [[0.0; 4]; 3];
+                    }
+                }
+                let fatal = !matches!(error, DataError::Corrupt { .. });
+                failures.push((slice.first + at, error));
+                if fatal {
+                    break;
+                }
+            }
+        }
+        failures
+    }
+
+    fn image(&mut self, job: &Job, index: usize, out: Out<'_>) -> Result<(), DataError> {
+        let Worker {
+            bytes,
+            decoder,
+            image,
+            scratch,
+        } = self;
+        let dataset = job.dataset.as_ref();
+        if !dataset.is_file() {
+            dataset.image(index, image)?;
+            let plan = job.plan(index, image.width, image.height, scratch);
+            job.pipeline.carry_out(&plan, image, [0, 0], scratch, out);
+            return Ok(());
+        }
+        bytes.clear();
+        dataset.bytes(index, bytes)?;
+        let place = || dataset.place(index);
+        let opened = decoder.open(bytes, &place)?;
+        let plan = job.plan(index, opened.width, opened.height, scratch);
+        opened.region(plan.needed, &place, image)?;
+        let origin = [plan.needed.x, plan.needed.y];
+        job.pipeline.carry_out(&plan, image, origin, scratch, out);
+        Ok(())
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
 }
 
 /// Ready-made values as they are, in the layout that is asked for.
@@ -202,12 +375,12 @@ fn copy(tensors: &Tensors, indices: &[usize], layout: Layout, images: &mut Pixel
     match (&tensors.images, &mut *images) {
         (Values::F32(from), Pixels::F32(into)) => gather(from, plane, indices, layout, into),
         (Values::F64(from), Pixels::F64(into)) => gather(from, plane, indices, layout, into),
-        (Values::F32(from), Pixels::F64(_)) => {
+        (Values::F32(from), _) => {
             let mut into = Vec::new();
             gather(from, plane, indices, layout, &mut into);
             *images = Pixels::F32(into);
         }
-        (Values::F64(from), Pixels::F32(_)) => {
+        (Values::F64(from), _) => {
             let mut into = Vec::new();
             gather(from, plane, indices, layout, &mut into);
             *images = Pixels::F64(into);

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use rungs_data::dataset::Channels;
 use rungs_data::preprocess::Layout;
 use rungs_data::{
-    Batch, DataError, Dataset, EvalSet, Image, Loader, LoaderConfig, Pixels, Split, open, subset,
+    Batch, DataError, Dataset, EvalSet, Image, Loader, LoaderConfig, Output, Pixels, Split, open,
+    subset,
 };
 use rungs_spec::recipe::{Augment, Variant};
 
@@ -31,6 +32,7 @@ fn config(batch_size: usize, workers: usize) -> LoaderConfig {
         variant: Variant::Paper,
         max_corrupt: 0,
         layout: Layout::ChannelsLast,
+        output: Output::Floats,
         workers,
     }
 }
@@ -43,6 +45,17 @@ fn bits(batch: &Batch) -> (Vec<u64>, Vec<i64>, Vec<usize>) {
     let images = match &batch.images {
         Pixels::F32(v) => v.iter().map(|x| u64::from(x.to_bits())).collect(),
         Pixels::F64(v) => v.iter().map(|x| x.to_bits()).collect(),
+        Pixels::Bytes { pixels, matrices } => pixels
+            .iter()
+            .map(|x| u64::from(*x))
+            .chain(
+                matrices
+                    .as_flattened()
+                    .as_flattened()
+                    .iter()
+                    .map(|x| u64::from(x.to_bits())),
+            )
+            .collect(),
     };
     (images, batch.labels.clone(), batch.indices.clone())
 }
@@ -255,11 +268,9 @@ impl Dataset for Faulty {
 
 fn corrupt(index: usize) -> Result<(), DataError> {
     if index % 10 == 3 {
-        let (dataset, problem) = ("faulty".to_owned(), "not a JPEG".to_owned());
         return Err(DataError::Corrupt {
-            dataset,
-            index,
-            problem,
+            place: format!("image {index} of faulty"),
+            problem: "not a JPEG".to_owned(),
         });
     }
     Ok(())
@@ -399,4 +410,78 @@ fn tensors_come_in_order_unchanged_in_both_splits() {
         error.to_string().contains("leave out train_subset"),
         "{error}"
     );
+}
+
+/// Image files of all kinds, large enough batches that all threads make one together.
+#[test]
+fn image_files_give_the_same_batches_for_any_number_of_threads_as_floats_and_as_bytes() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let files = rungs_data::files::Files::below(&dir).unwrap().repeated(64);
+    let data: Arc<dyn Dataset> = Arc::new(files);
+    let with = |workers, output, variant| {
+        let large = config(20, workers);
+        let augment = Augment {
+            resize_short: 256,
+            ..large.augment
+        };
+        LoaderConfig {
+            input_size: 224,
+            output,
+            variant,
+            augment,
+            ..large
+        }
+    };
+    for variant in [Variant::Paper, Variant::Gluoncv] {
+        let floats = train(&data, &with(0, Output::Floats, variant), 0, 0);
+        let bytes = train(&data, &with(0, Output::Bytes, variant), 0, 0);
+        for workers in [1, 2, 7] {
+            assert!(floats == train(&data, &with(workers, Output::Floats, variant), 0, 0));
+            assert!(bytes == train(&data, &with(workers, Output::Bytes, variant), 0, 0));
+        }
+    }
+}
+
+/// What a device makes of bytes is what the loader makes of floats.
+#[test]
+fn bytes_with_their_matrices_are_the_floats() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let files: Arc<dyn Dataset> = Arc::new(rungs_data::files::Files::below(&dir).unwrap());
+    for (data, train) in [(files.clone(), true), (files, false), (synthetic(40), true)] {
+        let batch = |output| {
+            let config = LoaderConfig {
+                output,
+                ..config(16, 1)
+            };
+            let loader = match train {
+                true => Loader::train(data.clone(), &config, 0, 0),
+                false => Loader::eval(data.clone(), &config, 16),
+            };
+            loader.unwrap().next().unwrap().unwrap()
+        };
+        let (floats, bytes) = (batch(Output::Floats), batch(Output::Bytes));
+        let (Pixels::F32(want), Pixels::Bytes { pixels, matrices }) =
+            (&floats.images, &bytes.images)
+        else {
+            panic!("other pixels")
+        };
+        let size = 16 * 16 * 3;
+        assert_eq!((want.len(), pixels.len()), (16 * size, 16 * size));
+        for (image, matrix) in matrices.iter().enumerate() {
+            for at in 0..size / 3 {
+                let at = image * size + at * 3;
+                for (c, m) in matrix.iter().enumerate() {
+                    let value: f32 = (0..3)
+                        .map(|k| m[k] * f32::from(pixels[at + k]))
+                        .sum::<f32>()
+                        + m[3];
+                    assert!(
+                        (value - want[at + c]).abs() < 1e-4,
+                        "{value} {}",
+                        want[at + c]
+                    );
+                }
+            }
+        }
+    }
 }

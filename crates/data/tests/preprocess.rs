@@ -123,6 +123,6 @@ fn prepared_images_are_pinned() {
     ];
     assert_eq!(
         got.join(" "),
-        "abdb69e8 e6925984 28445744 c04e73e6 2718d70e"
+        "717ca862 2e932fd9 69bbe8d2 c04e73e6 5e59a63b"
     );
 }

@@ -183,6 +183,7 @@ pub fn planned(run: &PlannedRun, state: RunState) -> RunResult {
         evaluations: Vec::new(),
         finished: None,
         failure: None,
+        provenance: None,
     }
 }
 

@@ -14,12 +14,14 @@
 #![warn(missing_docs)]
 
 pub mod chart;
+pub mod claims;
 pub mod error;
 pub mod export;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod format;
 pub mod plan;
+pub mod power;
 pub mod profile;
 #[cfg(test)]
 mod schema_tests;

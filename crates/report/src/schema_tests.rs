@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rungs_spec::protocol::{
-    Arithmetic, DatasetRef, Event, EventKind, FailureClass, InputRef, NUMERICS_VERSION, Num,
-    PROTOCOL_VERSION, RunFile,
+    Arithmetic, DatasetRef, Event, EventKind, FailureClass, InputRef, KnownData, NUMERICS_VERSION,
+    Num, PROTOCOL_VERSION, RunFile,
 };
 use rungs_spec::recipe::CheckpointRef;
 use serde_json::{Value, json};
@@ -61,6 +61,12 @@ fn run_file() -> RunFile {
             name: "synthetic".into(),
             identity: "synthetic@1".into(),
             path: None,
+            layout: Some("folder".into()),
+            known: Some(KnownData {
+                fingerprint: "ab".repeat(32),
+                train_blake3: Some("cd".repeat(32)),
+                val_blake3: None,
+            }),
         },
         inputs: BTreeMap::from([("distill.teacher".to_owned(), input)]),
         recipe: run.recipe.clone(),

@@ -1,11 +1,13 @@
 //! The words and numbers of a table as every written form shows them: terminal, Markdown, LaTeX,
 //! HTML and the pages say the same.
 
-use rungs_spec::experiment::Paper;
+use rungs_spec::experiment::{Mode, Paper};
 use rungs_spec::metric::{Direction, is_timed};
 
-use crate::format::{delta, number};
-use crate::table::{Cell, CellStatus, EMULATED_SPEED, MetricHead, Select, Table, Value};
+use crate::format::{delta, number, signed};
+use crate::table::{
+    Cell, CellStatus, EMULATED_SPEED, Estimate, MetricHead, Select, Table, Value, Warning,
+};
 
 /// What `†` stands for.
 pub const UNVERIFIED: &str =
@@ -134,11 +136,12 @@ pub fn selection(select: Select) -> &'static str {
 
 /// The lines under every written table: what profile, what selection, how to read it.
 pub fn notes(table: &Table) -> Vec<String> {
-    let mut notes = vec![format!(
+    let mut notes = attributions(table);
+    notes.push(format!(
         "{}: {}",
         capital(&profile(table)),
         table.profile_note
-    )];
+    ));
     notes.push(format!(
         "Values: {}; tests use the last epoch. step = difference to the row it stands on, paired by seed; \
          brackets and \u{b1} = 95 % confidence interval over n seeds.",
@@ -167,6 +170,12 @@ pub fn notes(table: &Table) -> Vec<String> {
     {
         notes.push(format!("{EMULATED_SPEED}."));
     }
+    notes.extend(
+        table
+            .warnings
+            .iter()
+            .map(|warning| warning_note(table, warning)),
+    );
     for row in &table.rows {
         for column in &table.columns {
             if let Some(message) = row.cells.get(&column.id).and_then(|c| c.message.as_ref()) {
@@ -175,6 +184,67 @@ pub fn notes(table: &Table) -> Vec<String> {
         }
     }
     notes
+}
+
+/// `Fairness: epochs 200 against 120 ...: + Mixup (ResNet-50-D, MobileNet).`
+fn warning_note(table: &Table, warning: &Warning) -> String {
+    let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
+    for [row, column] in &warning.cells {
+        let row = table.row(row).map_or(row.as_str(), |r| r.label.trim());
+        let column = table.columns.iter().find(|c| c.id == *column);
+        let column = column.map_or("", |c| c.label.as_str());
+        match places.iter_mut().find(|(known, _)| *known == row) {
+            Some((_, columns)) => columns.push(column),
+            None => places.push((row, vec![column])),
+        }
+    }
+    let places: Vec<String> = places
+        .into_iter()
+        .map(|(row, columns)| format!("{row} ({})", columns.join(", ")))
+        .collect();
+    format!("Fairness: {}: {}.", warning.text, places.join("; "))
+}
+
+/// The lines that attribute the total gain of a generated table to its refinements.
+fn attributions(table: &Table) -> Vec<String> {
+    let generated = table.attribution.iter().filter(|a| a.mode != Mode::Stacked);
+    generated
+        .map(|a| {
+            let digits = rungs_spec::metric::find(&a.metric).map_or(2, |m| m.digits);
+            let shown = |e: &Estimate| {
+                let ci = e.ci95.map_or_else(String::new, |[low, high]| {
+                    format!(" [{}, {}]", signed(low, digits), signed(high, digits))
+                });
+                format!("{}{ci}", signed(e.delta, digits))
+            };
+            let parts: Vec<String> = a
+                .parts
+                .iter()
+                .map(|part| format!("{} {}", part.label, shown(&part.estimate)))
+                .collect();
+            let how = match a.mode {
+                Mode::Stacked => "steps of the stack",
+                Mode::LeaveOneOut => "lost without it",
+                Mode::OneAtATime => "gained alone",
+                Mode::AllSubsets => "Shapley value",
+            };
+            let column = table.columns.iter().find(|c| c.id == a.column);
+            let column = column.map_or(a.column.as_str(), |c| c.label.as_str());
+            let metric = table.metrics.iter().find(|m| m.name == a.metric);
+            let metric = metric.map_or(a.metric.as_str(), |m| m.title.as_str());
+            let total = a.total.as_ref().map_or_else(
+                || "total not known yet".to_owned(),
+                |total| format!("total {} (n = {})", shown(total), total.n),
+            );
+            let rest = a.interaction.map_or_else(String::new, |x| {
+                format!("; interaction {}", signed(x, digits))
+            });
+            format!(
+                "{column}, {metric}: {total} = {} ({how}){rest}.",
+                parts.join(", ")
+            )
+        })
+        .collect()
 }
 
 /// Every verdict with its place and evidence, one line each.

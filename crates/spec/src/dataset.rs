@@ -19,6 +19,12 @@ pub struct Dataset {
     pub train: u64,
     /// Images of the validation split.
     pub val: u64,
+    /// Fewest and most training images that a class has.
+    pub train_per_class: [u64; 2],
+    /// Fewest and most validation images that a class has.
+    pub val_per_class: [u64; 2],
+    /// Width and height of every image, pixels, where they are the same.
+    pub side: Option<u32>,
     /// Where it comes from, its licence.
     pub source: &'static str,
 }
@@ -32,6 +38,9 @@ pub const DATASETS: &[Dataset] = &[
         classes: 1000,
         train: 1_281_167,
         val: 50_000,
+        train_per_class: [732, 1300],
+        val_per_class: [50, 50],
+        side: None,
         source: "image-net.org, needs an account",
     },
     Dataset {
@@ -41,7 +50,82 @@ pub const DATASETS: &[Dataset] = &[
         classes: 10,
         train: 60_000,
         val: 10_000,
+        train_per_class: [6000, 6000],
+        val_per_class: [1000, 1000],
+        side: Some(28),
         source: "Zalando Research, MIT licence; Debian package dataset-fashion-mnist",
+    },
+    Dataset {
+        name: "cifar10",
+        version: "1",
+        title: "CIFAR-10",
+        classes: 10,
+        train: 50_000,
+        val: 10_000,
+        train_per_class: [5000, 5000],
+        val_per_class: [1000, 1000],
+        side: Some(32),
+        source: "www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky 2009), free to use with citation",
+    },
+    Dataset {
+        name: "cifar100",
+        version: "1",
+        title: "CIFAR-100",
+        classes: 100,
+        train: 50_000,
+        val: 10_000,
+        train_per_class: [500, 500],
+        val_per_class: [100, 100],
+        side: Some(32),
+        source: "www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky 2009), free to use with citation",
+    },
+    Dataset {
+        name: "mnist",
+        version: "1",
+        title: "MNIST",
+        classes: 10,
+        train: 60_000,
+        val: 10_000,
+        train_per_class: [5421, 6742],
+        val_per_class: [892, 1135],
+        side: Some(28),
+        source: "yann.lecun.com (LeCun et al. 1998), CC BY-SA 3.0",
+    },
+    Dataset {
+        name: "kmnist",
+        version: "1",
+        title: "Kuzushiji-MNIST",
+        classes: 10,
+        train: 60_000,
+        val: 10_000,
+        train_per_class: [6000, 6000],
+        val_per_class: [1000, 1000],
+        side: Some(28),
+        source: "codh.rois.ac.jp/kmnist (Clanuwat et al. 2018), CC BY-SA 4.0",
+    },
+    Dataset {
+        name: "places365-standard",
+        version: "1",
+        title: "Places365-Standard",
+        classes: 365,
+        train: 1_803_460,
+        val: 36_500,
+        train_per_class: [3068, 5000],
+        val_per_class: [100, 100],
+        side: None,
+        source: "places2.csail.mit.edu (Zhou et al. 2017), research and education only",
+    },
+    Dataset {
+        name: "places365-challenge",
+        version: "2016",
+        title: "Places365-Challenge",
+        classes: 365,
+        train: 8_026_628,
+        val: 36_500,
+        train_per_class: [3068, 40_000],
+        val_per_class: [100, 100],
+        side: None,
+        source: "places2.csail.mit.edu (Zhou et al. 2017), research and education only",
     },
     Dataset {
         name: "synthetic",
@@ -50,6 +134,9 @@ pub const DATASETS: &[Dataset] = &[
         classes: 10,
         train: 2_048,
         val: 512,
+        train_per_class: [204, 205],
+        val_per_class: [51, 52],
+        side: Some(32),
         source: "made from a seed; for tests, never a substitute for real data",
     },
 ];
@@ -108,6 +195,18 @@ pub fn places(name: &str, around: &Surroundings<'_>) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_of_the_classes_add_up() {
+        for d in DATASETS {
+            for (images, [fewest, most]) in [(d.train, d.train_per_class), (d.val, d.val_per_class)]
+            {
+                let classes = u64::from(d.classes);
+                let possible = classes * fewest..=classes * most;
+                assert!(possible.contains(&images), "{}: {images}", d.name);
+            }
+        }
+    }
 
     #[test]
     fn the_users_choice_comes_before_the_work_tree_and_the_installation() {

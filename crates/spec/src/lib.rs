@@ -10,11 +10,13 @@
 //! | which learning rate at which step? | [`schedule`] |
 //! | which layers does a model have? | [`model`] |
 //! | what is known about a run? | [`result`] |
+//! | what does the paper claim of its refinements? | [`claims`] |
 //!
 //! Architecture invariant: this crate does no I/O, knows no clock and no async.
 #![warn(missing_docs)]
 
 pub mod builtin;
+pub mod claims;
 pub mod dataset;
 pub mod error;
 pub mod experiment;

@@ -19,7 +19,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Version of the trainer's numbers: raised when the same recipe and seed would train to different
 /// weights. Part of the run key.
-pub const NUMERICS_VERSION: u32 = 2;
+pub const NUMERICS_VERSION: u32 = 3;
 
 /// Exit status: the run is finished.
 pub const EXIT_FINISHED: i32 = 0;
@@ -87,6 +87,26 @@ pub struct DatasetRef {
     pub identity: String,
     /// Directory or file it is read from; `None` for synthetic data.
     pub path: Option<PathBuf>,
+    /// How its files are arranged, as `runner data add` recorded it; without it, the reader looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
+    /// Digests of the whole splits that need not be computed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownData>,
+}
+
+/// Digests of a dataset, and the state of its files for which they hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownData {
+    /// BLAKE3 over names, sizes and times of change of the files.
+    pub fingerprint: String,
+    /// BLAKE3 of the training split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_blake3: Option<String>,
+    /// BLAKE3 of the validation split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_blake3: Option<String>,
 }
 
 /// Weights that a run starts from or learns from.

@@ -81,6 +81,39 @@ pub struct RunResult {
     pub finished: Option<FinishedRun>,
     /// Outcome of a failed run.
     pub failure: Option<Failure>,
+    /// What the newest attempt that started was made with.
+    pub provenance: Option<Provenance>,
+}
+
+/// What an attempt was made with: the part of its environment that a comparison rests on. Facts that an
+/// older trainer did not write are empty.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// Host name.
+    pub host: String,
+    /// CPU model.
+    pub cpu: String,
+    /// Devices computed on.
+    pub device: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// Version of the trainer.
+    pub trainer: String,
+    /// Commit that the trainer was built from.
+    pub commit: Option<String>,
+    /// The data really seen.
+    pub dataset: Option<SeenData>,
+}
+
+/// Digests of the images that a run used.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SeenData {
+    /// BLAKE3 of ids, labels and bytes trained on.
+    pub train_blake3: String,
+    /// BLAKE3 of those evaluated on.
+    pub val_blake3: String,
 }
 
 /// How far a run is.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rungs_spec::RunKey;
 use rungs_spec::protocol::{Arithmetic, Num, RunFile};
-use rungs_spec::result::{Evaluation, Failure, FinishedRun, Progress, RunResult, RunState};
+use rungs_spec::result::{
+    Evaluation, Failure, FinishedRun, Progress, Provenance, RunResult, RunState,
+};
 use sqlx::SqliteConnection;
 
 use crate::connect::Store;
@@ -49,7 +51,7 @@ async fn results(
     .await?;
     let mut attempts: BTreeMap<i64, Vec<AttemptSummary>> = BTreeMap::new();
     for a in sqlx::query!(
-        "SELECT a.run_id, a.attempt, a.step0, a.next_step, a.steps, a.steps_per_epoch, a.images_per_s
+        "SELECT a.run_id, a.attempt, a.step0, a.next_step, a.steps, a.steps_per_epoch, a.images_per_s, a.environment
          FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.key IN (SELECT value FROM json_each(?))
          ORDER BY a.run_id, a.attempt",
         keys
@@ -66,6 +68,11 @@ async fn results(
                 steps_per_epoch: count(a.steps_per_epoch),
                 images_per_s: a.images_per_s,
             },
+            // Environments are for people too: what is not understood there is not a reason to show no table.
+            provenance: a
+                .environment
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok()),
         });
     }
     let mut evaluations = evaluations(tx, &keys, &attempts).await?;
@@ -121,6 +128,7 @@ async fn results(
             evaluations: evaluations.remove(&row.id).unwrap_or_default(),
             finished: finished.transpose()?,
             failure,
+            provenance: attempts.iter().rev().find_map(|a| a.provenance.clone()),
         };
         results.insert(file.run, result);
     }
@@ -131,6 +139,7 @@ struct AttemptSummary {
     attempt: u32,
     step0: Option<u64>,
     progress: Progress,
+    provenance: Option<Provenance>,
 }
 
 /// Live evaluations by run: superseded ones left out, of several for one (split, epoch) the newest

@@ -12,7 +12,7 @@ use rungs_spec::home::Home;
 use rungs_spec::plan::World;
 use rungs_spec::protocol::{Arithmetic, TrainerInfo};
 use rungs_spec::weights::Shapes;
-use rungs_spec::{builtin, dataset};
+use rungs_spec::{builtin, claims, dataset};
 
 use crate::dataset::Registered;
 use crate::error::StoreError;
@@ -71,7 +71,8 @@ impl HomeWorld {
                 let toml = path.extension().is_some_and(|e| e == "toml");
                 toml.then(|| path.file_stem().map(|s| s.to_string_lossy().into_owned()))
                     .flatten()
-            });
+            })
+            .filter(|stem| stem != claims::STEM);
         let built_in = builtin::EXPERIMENTS
             .iter()
             .map(|(name, _)| (*name).to_owned());
@@ -80,6 +81,19 @@ impl HomeWorld {
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()
             .collect()
+    }
+
+    /// The ledger of claims: `./experiments/claims.toml`, else the built-in one. Error: a bad file.
+    pub fn claims(&self) -> Result<Vec<claims::Claim>, SpecError> {
+        let path = self.experiments.join(format!("{}.toml", claims::STEM));
+        let file = path.display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => claims::parse(&file, &text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                claims::parse("claims (built in)", claims::BUILT_IN)
+            }
+            Err(e) => Err(SpecError::new(format!("cannot be read: {e}")).in_file(&file)),
+        }
     }
 
     /// Text of an experiment named by stem or path, its name, and the file for errors.
@@ -183,8 +197,8 @@ impl World for HomeWorld {
                 ..
             }) => Ok(format!("blake3:{digest}")),
             Some(Registered { digest: None, .. }) => Err(SpecError::new(format!(
-                "dataset {name:?} is registered without a digest, so runs on it would have no identity; \
-                 add digest = \"HEX\" under [{name}] in {}: a BLAKE3 of its files, one that changes when they do",
+                "dataset {name:?} stands under [{name}] in {} without a digest, so runs on it would have no identity; \
+                 `runner data add {name} PATH` computes it",
                 self.datasets.display()
             ))),
             None => {
@@ -195,7 +209,7 @@ impl World for HomeWorld {
                 Err(SpecError::new(format!(
                     "there is no dataset {name:?}; {} To use your own, {}",
                     nearest(name, known),
-                    crate::dataset::how_to_register(&self.datasets, name)
+                    crate::dataset::how_to_register(name)
                 )))
             }
         }

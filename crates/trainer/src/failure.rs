@@ -57,9 +57,10 @@ impl From<rungs_data::DataError> for Failure {
     fn from(error: rungs_data::DataError) -> Failure {
         use rungs_data::DataError;
         let class = match &error {
-            DataError::Io { .. } | DataError::Panic(_) | DataError::Threads(_) => {
-                FailureClass::Transient
-            }
+            DataError::Io { .. }
+            | DataError::Write { .. }
+            | DataError::Panic(_)
+            | DataError::Threads(_) => FailureClass::Transient,
             DataError::UnknownDataset { .. }
             | DataError::Missing { .. }
             | DataError::BadFile { .. }

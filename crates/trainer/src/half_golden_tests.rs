@@ -33,6 +33,8 @@ fn run_of(recipe: &serde_json::Value) -> RunFile {
             name: recipe.dataset.clone(),
             identity: String::new(),
             path: None,
+            layout: None,
+            known: None,
         },
         inputs: Default::default(),
         recipe,

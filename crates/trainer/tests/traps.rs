@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rungs_data::dataset::Channels;
 use rungs_data::preprocess::Layout;
-use rungs_data::{DataError, Dataset, Image, Loader, LoaderConfig, Pixels};
+use rungs_data::{DataError, Dataset, Image, Loader, LoaderConfig, Output, Pixels};
 use rungs_spec::recipe::{Augment, Variant};
 use tch::{Kind, Tensor};
 
@@ -83,6 +83,7 @@ fn trap_11_a_checkerboard_shrinks_as_upsample_bilinear2d_without_antialias_shrin
                 variant: Variant::Paper,
                 max_corrupt: 0,
                 layout: Layout::ChannelsLast,
+                output: Output::Floats,
                 workers: 0,
             };
             let mut pass = Loader::eval(data.clone(), &config, 1).expect("a loader");

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use rungs_report::format::grouped;
 use rungs_spec::dataset::DATASETS;
 use rungs_store::Store;
 use serde::Serialize;
@@ -151,19 +150,31 @@ fn trainer(context: &Context) -> Vec<Finding> {
     findings
 }
 
+/// Those of the catalogue and of this home.
 fn datasets(context: &Context) -> Vec<Finding> {
-    DATASETS
-        .iter()
-        .map(|dataset| {
-            let what = format!("dataset {}", dataset.name);
-            match rungs_store::dataset::dataset_path(&context.home, dataset.name) {
-                Ok(Some(path)) => finding(
-                    &what,
-                    Health::Ok,
-                    format!("{} ({} images)", path.display(), grouped(dataset.train)),
-                ),
+    let registered = match rungs_store::dataset::registered(&context.home) {
+        Ok(registered) => registered,
+        Err(error) => return vec![finding("datasets", Health::Bad, error.to_string())],
+    };
+    let known = DATASETS.iter().map(|dataset| dataset.name);
+    let own = registered.keys().map(String::as_str);
+    let own = own.filter(|name| DATASETS.iter().all(|dataset| dataset.name != *name));
+    known
+        .chain(own)
+        .map(|name| {
+            let what = format!("dataset {name}");
+            match rungs_store::dataset::dataset_path(&context.home, name) {
+                Ok(Some(path)) => finding(&what, Health::Ok, path.display().to_string()),
                 Ok(None) => finding(&what, Health::Ok, "made from a seed"),
-                Err(error) => finding(&what, Health::Absent, error.to_string()),
+                Err(error) if registered.contains_key(name) => {
+                    finding(&what, Health::Bad, error.to_string())
+                }
+                Err(_) => {
+                    let cure = format!(
+                        "not here: `runner data fetch {name}` fetches it or says who has it"
+                    );
+                    finding(&what, Health::Absent, cure)
+                }
             }
         })
         .collect()

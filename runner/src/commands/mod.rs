@@ -1,9 +1,12 @@
 //! What the commands do, one file each. Options are in `cli.rs`.
 
+mod bench;
+mod claims;
 mod compare;
 mod control;
 mod daemon;
 mod dashboard;
+mod data;
 mod doctor;
 mod export;
 mod list;
@@ -15,8 +18,9 @@ mod runs;
 mod series;
 mod show;
 mod status;
+mod top_up;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{BenchCommand, Cli, Command};
 use crate::context::Context;
 use crate::output::Log;
 
@@ -44,13 +48,17 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Logs(args) => logs::run(&context, &args).await,
         Command::Series(args) => series::run(&context, &args).await,
         Command::Export(args) => export::run(&context, &args).await,
+        Command::Claims(args) => claims::run(&context, &args).await,
+        Command::TopUp(args) => top_up::run(&context, &args).await,
         Command::Compare(args) => compare::run(&context, &args).await,
         Command::Cancel(args) => control::cancel(&context, &args).await,
         Command::Retry(args) => control::retry(&context, &args).await,
         Command::Pause => control::pause(&context).await,
         Command::Resume => control::resume(&context).await,
+        Command::Data(args) => data::run(&context, &args),
         Command::Doctor => doctor::run(&context).await,
         Command::Reindex => reindex::run(&context).await,
+        Command::Bench(BenchCommand::Loader(args)) => bench::loader(&context, &args),
         Command::Dashboard(args) => dashboard::run(&context, &args).await,
     }
 }

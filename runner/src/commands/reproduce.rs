@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Resu
     let plans = context::plans(context, store.as_ref(), &context.world()?, selection).await?;
     let wanted = Wanted::of(&plans);
     let before = states(store.as_ref(), &wanted.keys()).await?;
-    runfile::dataset_paths(
+    runfile::datasets(
         &context.home,
         plans.iter().flat_map(|plan| apply::to_queue(plan, &before)),
     )?;

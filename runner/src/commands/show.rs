@@ -30,6 +30,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()>
         evaluations: Vec::new(),
         finished: None,
         failure: None,
+        provenance: None,
     });
     let value = json!({
         "run": run,

@@ -95,11 +95,11 @@ fn stopping_waits_for_the_answer_to_a_submission() {
 
 #[test]
 fn cancelling_cancels_the_job_even_if_it_is_only_on_its_way() {
-    let cancel = Effect::CancelJob { run: run(1) };
+    let cancel = || Effect::CancelJob { run: run(1) };
     let mut m = queue();
     m.step(Input::Tick);
     submit(&mut m, 0, 1);
-    assert_eq!(m.step(Input::Cancelled { run: run(1) }), [cancel.clone()]);
+    assert_eq!(m.step(Input::Cancelled { run: run(1) }), [cancel()]);
     let mut m = queue();
     m.step(Input::Tick);
     m.step(claimed(0, 1, 1, 1));
@@ -108,7 +108,7 @@ fn cancelling_cancels_the_job_even_if_it_is_only_on_its_way() {
         id: id(1, 1),
         handle: Handle::Job,
     };
-    assert_eq!(m.step(started), [cancel]);
+    assert_eq!(m.step(started), [cancel()]);
 }
 
 #[test]

@@ -208,11 +208,11 @@ fn write_recipes(
     plan: &Plan,
     states: &BTreeMap<RunKey, RunState>,
 ) -> anyhow::Result<()> {
-    let paths = runfile::dataset_paths(&ledger.home, apply::to_queue(plan, states))?;
+    let datasets = runfile::datasets(&ledger.home, apply::to_queue(plan, states))?;
     for run in apply::to_queue(plan, states) {
         runfile::write(
             &ledger.home,
-            &runfile::build(&ledger.home, info, plan, run, &paths)?,
+            &runfile::build(&ledger.home, info, plan, run, &datasets)?,
         )?;
     }
     Ok(())

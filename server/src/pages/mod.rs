@@ -1,5 +1,6 @@
 //! HTML: one file per page, and what all pages share.
 
+pub mod claims;
 pub mod overview;
 pub mod queue;
 pub mod run;

@@ -122,6 +122,8 @@ fn write_run(home: &Home, plan: &Plan, run: &PlannedRun, (row, column): (&str, &
             name: run.recipe.dataset.clone(),
             identity: run.dataset_identity.clone(),
             path: None,
+            layout: None,
+            known: None,
         },
         inputs: Default::default(),
         recipe: run.recipe.clone(),

@@ -1,6 +1,9 @@
 //! Affine maps of (R, G, B) on the 0..255 scale: composed in f64 once an image, applied in f32.
 
+use multiversion::multiversion;
+
 use crate::preprocess::Layout;
+use crate::preprocess::resize::Row;
 
 /// `y = matrix x + shift`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,10 +62,22 @@ impl Affine {
     }
 }
 
+/// Row `c` makes channel `c`: factors of R, G, B, and what is added.
+pub type Matrix = [[f32; 4]; 3];
+
+impl Affine {
+    /// In single precision, as it is applied.
+    pub fn matrix(&self) -> Matrix {
+        std::array::from_fn(|c| {
+            let [r, g, b] = self.matrix[c];
+            [r, g, b, self.shift[c]].map(|x| x as f32)
+        })
+    }
+}
+
 /// Writes rows through an affine map into the output.
 pub(crate) struct Painter {
-    matrix: [[f32; 3]; 3],
-    shift: [f32; 3],
+    matrix: Matrix,
     /// Row sums of the matrix: what it does to a grey value.
     grey: [f32; 3],
     layout: Layout,
@@ -73,58 +88,60 @@ impl Painter {
     /// For square outputs of `size * size * 3` values.
     pub fn new(affine: &Affine, layout: Layout, size: usize) -> Self {
         Painter {
-            matrix: affine.matrix.map(|row| row.map(|x| x as f32)),
-            shift: affine.shift.map(|x| x as f32),
+            matrix: affine.matrix(),
             grey: affine.matrix.map(|row| row.iter().sum::<f64>() as f32),
             layout,
             size,
         }
     }
 
-    /// `row`: one value a pixel.
-    pub fn grey_row(&self, y: usize, row: &[f32], out: &mut [f32]) {
-        let (gain, shift) = (self.grey, self.shift);
-        match self.layout {
-            Layout::ChannelsLast => {
-                let out = &mut out[y * self.size * 3..][..self.size * 3];
-                for (pixel, grey) in out.as_chunks_mut::<3>().0.iter_mut().zip(row) {
-                    for c in 0..3 {
-                        pixel[c] = gain[c] * grey + shift[c];
+    /// Row `y` of the image.
+    pub fn row(&self, y: usize, row: Row<'_>, out: &mut [f32]) {
+        let line = y * self.size..(y + 1) * self.size;
+        match (row, self.layout) {
+            (Row::Grey(row), Layout::ChannelsLast) => {
+                let out = &mut out.as_chunks_mut::<3>().0[line];
+                for (pixel, grey) in out.iter_mut().zip(row) {
+                    *pixel = std::array::from_fn(|c| self.grey[c] * grey + self.matrix[c][3]);
+                }
+            }
+            (Row::Grey(row), Layout::Nchw) => {
+                for (c, plane) in out.chunks_exact_mut(self.size * self.size).enumerate() {
+                    for (value, grey) in plane[line.clone()].iter_mut().zip(row) {
+                        *value = self.grey[c] * grey + self.matrix[c][3];
                     }
                 }
             }
-            Layout::Nchw => {
+            (Row::Colour(row), Layout::ChannelsLast) => {
+                interleaved(&self.matrix, row, &mut out.as_chunks_mut::<3>().0[line]);
+            }
+            (Row::Colour(row), Layout::Nchw) => {
                 for (c, plane) in out.chunks_exact_mut(self.size * self.size).enumerate() {
-                    for (value, grey) in plane[y * self.size..][..self.size].iter_mut().zip(row) {
-                        *value = gain[c] * grey + shift[c];
-                    }
+                    planar(&self.matrix[c], row, &mut plane[line.clone()]);
                 }
             }
         }
     }
+}
 
-    /// `row`: three values a pixel.
-    pub fn rgb_row(&self, y: usize, row: &[f32], out: &mut [f32]) {
-        let row = row.as_chunks::<3>().0;
-        let one = |c: usize, [r, g, b]: &[f32; 3]| {
-            let m = &self.matrix[c];
-            m[0] * r + m[1] * g + m[2] * b + self.shift[c]
-        };
-        match self.layout {
-            Layout::ChannelsLast => {
-                let out = &mut out[y * self.size * 3..][..self.size * 3];
-                for (pixel, rgb) in out.as_chunks_mut::<3>().0.iter_mut().zip(row) {
-                    *pixel = [one(0, rgb), one(1, rgb), one(2, rgb)];
-                }
-            }
-            Layout::Nchw => {
-                for (c, plane) in out.chunks_exact_mut(self.size * self.size).enumerate() {
-                    for (value, rgb) in plane[y * self.size..][..self.size].iter_mut().zip(row) {
-                        *value = one(c, rgb);
-                    }
-                }
-            }
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
+fn interleaved(matrix: &Matrix, row: &[[f32; 4]], out: &mut [[f32; 3]]) {
+    // Columns: one vector each.
+    let [r, g, b, shift]: [[f32; 4]; 4] =
+        std::array::from_fn(|k| [matrix[0][k], matrix[1][k], matrix[2][k], 0.0]);
+    for (out, pixel) in out.iter_mut().zip(row) {
+        let mut mixed = [0.0; 4];
+        for c in 0..4 {
+            mixed[c] = r[c] * pixel[0] + g[c] * pixel[1] + b[c] * pixel[2] + shift[c];
         }
+        *out = [mixed[0], mixed[1], mixed[2]];
+    }
+}
+
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
+fn planar(m: &[f32; 4], row: &[[f32; 4]], out: &mut [f32]) {
+    for (out, pixel) in out.iter_mut().zip(row) {
+        *out = m[0] * pixel[0] + m[1] * pixel[1] + m[2] * pixel[2] + m[3];
     }
 }
 

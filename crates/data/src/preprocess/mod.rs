@@ -2,19 +2,22 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | 1. decode to 0..255 floats | the datasets; everything below works on the 0..255 scale |
+//! | 1. decode | [`mod@crate::decode`], or the dataset; everything below works on the 0..255 scale |
 //! | 2. crop a random area at a random aspect ratio, resize to the input | [`crop`], [`resize`] |
 //! | 3. flip | [`flip`] |
 //! | 4. hue, saturation, brightness (contrast is 0 in the paper) | [`hue`], [`saturation`], [`brightness`], [`contrast`] |
 //! | 5. PCA noise | [`pca`] |
 //! | 6. normalise | [`normalise`] |
 //!
-//! Steps 4 to 6 are affine in (R, G, B), and so is their composition: one 3x4 matrix an image
-//! ([`affine`]), applied to each row as it leaves the resize. What was drawn is a [`draw::Draw`].
+//! The resize rounds to bytes, as OpenCV and the authors' pipeline do. Steps 4 to 6 are affine in
+//! (R, G, B), and so is their composition: one 3x4 matrix an image ([`affine`]), applied to each row as it
+//! leaves the resize, or by the device. What was drawn is a [`draw::Draw`]. A [`Plan`] is made as
+//! soon as an image's size is known, so that no more of it is decoded than the plan needs.
 //! The authors' code rounds to bytes between the steps instead: [`gluoncv`].
 //! Evaluation takes a centre crop and normalises: [`evaluate`].
 
 pub mod affine;
+mod axis;
 pub mod brightness;
 mod check;
 pub mod contrast;
@@ -34,9 +37,10 @@ use rungs_spec::recipe::{Augment, Variant};
 use crate::dataset::Image;
 use crate::error::DataError;
 use crate::random::Stream;
-use affine::{Affine, Painter};
+use affine::{Affine, Matrix, Painter};
+use crop::Rect;
 use draw::Draw;
-use resize::{Resizer, Window};
+use resize::{Resizer, Row, Window};
 
 /// Weights of R, G, B in a grey value (Rec. 601), as the authors' framework has them.
 pub const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
@@ -60,11 +64,31 @@ pub struct Pipeline {
     layout: Layout,
 }
 
+/// What will be done with one image: known as soon as its size is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Part of the image whose pixels are needed.
+    pub needed: Rect,
+    window: Window,
+    /// None: evaluation.
+    draw: Option<Draw>,
+}
+
+/// Where a prepared image goes.
+#[derive(Debug)]
+pub enum Out<'a> {
+    /// `size * size * 3` values, ready for the network, in the pipeline's layout.
+    Floats(&'a mut [f32]),
+    /// Resized pixels, `size * size * 3` bytes in the order H, W, 3, and what turns them into the same
+    /// values as those of `Floats`, but for float rounding.
+    Bytes(&'a mut [u8], &'a mut Matrix),
+}
+
 /// Buffers of one thread, reused from image to image.
 #[derive(Debug, Default)]
 pub struct Scratch {
     resizer: Resizer,
-    pixels: Vec<f32>,
+    pixels: Vec<[f32; 4]>,
 }
 
 impl Pipeline {
@@ -89,26 +113,20 @@ impl Pipeline {
         self.size
     }
 
-    /// All six steps with the draws of `stream`, into `size * size * 3` values.
-    pub fn train(
+    /// All six steps for an image of `width` x `height` pixels, with the draws of `stream`.
+    pub fn plan_train(
         &self,
-        image: &Image,
+        width: usize,
+        height: usize,
         stream: &mut Stream,
         scratch: &mut Scratch,
-        out: &mut [f32],
-    ) {
-        let draw = Draw::new(
-            &self.augment,
-            self.variant,
-            image.width,
-            image.height,
-            stream,
-        );
-        self.drawn(image, &draw, scratch, out);
+    ) -> Plan {
+        let draw = Draw::new(&self.augment, self.variant, width, height, stream);
+        self.plan_drawn(&draw, scratch)
     }
 
     /// All six steps with these draws.
-    pub fn drawn(&self, image: &Image, draw: &Draw, scratch: &mut Scratch, out: &mut [f32]) {
+    pub fn plan_drawn(&self, draw: &Draw, scratch: &mut Scratch) -> Plan {
         let window = Window {
             region: draw.crop,
             full: [self.size; 2],
@@ -117,63 +135,112 @@ impl Pipeline {
             flip: draw.flip,
             antialias: self.augment.antialias,
         };
-        let Scratch { resizer, pixels } = scratch;
-        if self.variant == Variant::Gluoncv {
-            gluoncv::byte_steps(image, &window, draw, resizer, pixels);
-            let painter = Painter::new(&normalise::affine(), self.layout, self.size);
-            let width = self.size * 3;
-            for (y, row) in pixels.chunks_exact(width).enumerate() {
-                painter.rgb_row(y, row, out);
-            }
-            return;
+        Plan {
+            needed: scratch.resizer.plan(&window),
+            window,
+            draw: Some(*draw),
         }
-        let mut colour = hue::affine(draw.hue)
-            .then(&saturation::affine(draw.saturation))
-            .then(&brightness::affine(draw.brightness));
-        if draw.contrast != 1.0 {
-            // The only step that needs the whole image first: its mean.
-            let mean = resizer.mean(image, &window);
-            colour = colour.then(&contrast::affine(draw.contrast, colour.apply(mean)));
-        }
-        let colour = colour
-            .then(&Affine::shift(pca::noise(draw.pca)))
-            .then(&normalise::affine());
-        self.paint(image, &window, &colour, resizer, out);
     }
 
     /// Resize, centre crop, normalise.
-    pub fn evaluate(&self, image: &Image, scratch: &mut Scratch, out: &mut [f32]) {
+    pub fn plan_evaluate(&self, width: usize, height: usize, scratch: &mut Scratch) -> Plan {
         let window = evaluate::window(
-            image.width,
-            image.height,
+            width,
+            height,
             self.augment.resize_short as usize,
             self.size,
             self.augment.antialias,
         );
-        self.paint(
-            image,
-            &window,
-            &normalise::affine(),
-            &mut scratch.resizer,
-            out,
-        );
+        Plan {
+            needed: scratch.resizer.plan(&window),
+            window,
+            draw: None,
+        }
+    }
+
+    /// Carries out a plan. `image` is the part of the whole image that begins at `origin` and has at
+    /// least [`Plan::needed`].
+    pub fn carry_out(
+        &self,
+        plan: &Plan,
+        image: &Image,
+        origin: [usize; 2],
+        scratch: &mut Scratch,
+        out: Out<'_>,
+    ) {
+        let Scratch { resizer, pixels } = scratch;
+        resizer.plan(&plan.window);
+        match &plan.draw {
+            None => self.paint(image, origin, &normalise::affine(), resizer, out),
+            Some(draw) if self.variant == Variant::Gluoncv => {
+                gluoncv::byte_steps(image, origin, draw, resizer, pixels);
+                let rows = pixels.chunks_exact(self.size).map(Row::Colour).enumerate();
+                self.write(&normalise::affine(), out, |each| {
+                    rows.for_each(|(y, row)| each(y, row));
+                });
+            }
+            Some(draw) => {
+                let mut colour = hue::affine(draw.hue)
+                    .then(&saturation::affine(draw.saturation))
+                    .then(&brightness::affine(draw.brightness));
+                if draw.contrast != 1.0 {
+                    // The only step that needs the whole image first: its mean.
+                    let mean = resizer.mean(image, origin);
+                    colour = colour.then(&contrast::affine(draw.contrast, colour.apply(mean)));
+                }
+                let colour = colour
+                    .then(&Affine::shift(pca::noise(draw.pca)))
+                    .then(&normalise::affine());
+                self.paint(image, origin, &colour, resizer, out);
+            }
+        }
+    }
+
+    /// Plans and carries out training on a whole image.
+    pub fn train(
+        &self,
+        image: &Image,
+        stream: &mut Stream,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let plan = self.plan_train(image.width, image.height, stream, scratch);
+        self.carry_out(&plan, image, [0, 0], scratch, Out::Floats(out));
+    }
+
+    /// Plans and carries out evaluation on a whole image.
+    pub fn evaluate(&self, image: &Image, scratch: &mut Scratch, out: &mut [f32]) {
+        let plan = self.plan_evaluate(image.width, image.height, scratch);
+        self.carry_out(&plan, image, [0, 0], scratch, Out::Floats(out));
     }
 
     fn paint(
         &self,
         image: &Image,
-        window: &Window,
+        origin: [usize; 2],
         colour: &Affine,
         resizer: &mut Resizer,
-        out: &mut [f32],
+        out: Out<'_>,
     ) {
-        let painter = Painter::new(colour, self.layout, self.size);
-        match image.channels {
-            crate::dataset::Channels::Grey => {
-                resizer.rows(image, window, |y, row| painter.grey_row(y, row, out));
+        self.write(colour, out, |each| resizer.rows(image, origin, each));
+    }
+
+    /// Writes the rows that `rows` gives.
+    fn write(
+        &self,
+        colour: &Affine,
+        out: Out<'_>,
+        rows: impl FnOnce(&mut dyn FnMut(usize, Row<'_>)),
+    ) {
+        match out {
+            Out::Floats(out) => {
+                let painter = Painter::new(colour, self.layout, self.size);
+                rows(&mut |y, row| painter.row(y, row, out));
             }
-            crate::dataset::Channels::Rgb => {
-                resizer.rows(image, window, |y, row| painter.rgb_row(y, row, out));
+            Out::Bytes(out, matrix) => {
+                *matrix = colour.matrix();
+                let lines = out.as_chunks_mut::<3>().0;
+                rows(&mut |y, row| row.bytes(&mut lines[y * self.size..][..self.size]));
             }
         }
     }
@@ -291,7 +358,9 @@ pub(crate) mod tests {
             false,
         );
         let mut out = vec![0.0; 28 * 28 * 3];
-        pipeline.drawn(&image, &draw, &mut Scratch::default(), &mut out);
+        let mut scratch = Scratch::default();
+        let plan = pipeline.plan_drawn(&draw, &mut scratch);
+        pipeline.carry_out(&plan, &image, [0, 0], &mut scratch, Out::Floats(&mut out));
 
         let mut pixels: Vec<[f64; 3]> = (0..784)
             .map(|i| image.rgb(i % 28, i / 28).map(f64::from))

@@ -1,12 +1,17 @@
 //! Step 2, second half: resizing by bilinear interpolation. Pixels are squares whose centres lie at
 //! half-integers, edges repeat; equal to PyTorch's `upsample_bilinear2d(align_corners=False)` and
 //! OpenCV's `INTER_LINEAR`. With `antialias` the triangle widens when shrinking, as in Pillow and
-//! torchvision; the paper's framework does not do that.
+//! torchvision; the paper's framework does not do that. Results are rounded to bytes, as all of these
+//! do with images of bytes.
 //!
 //! Each output row is made when it is needed: the source rows are mixed first, in one pass that the
-//! compiler vectorises, then the columns are gathered.
+//! compiler vectorises, then the columns are gathered. No more of the image is read than the wanted square
+//! needs.
 
-use crate::dataset::Image;
+use multiversion::multiversion;
+
+use crate::dataset::{Channels, Image};
+use crate::preprocess::axis::Axis;
 use crate::preprocess::crop::Rect;
 
 /// Which part of which resize is wanted.
@@ -26,174 +31,230 @@ pub struct Window {
     pub antialias: bool,
 }
 
+/// One row of the wanted square; the values are whole numbers, 0..=255.
+#[derive(Debug, Clone, Copy)]
+pub enum Row<'a> {
+    /// One value a pixel, of a grey image.
+    Grey(&'a [f32]),
+    /// R, G, B and nothing.
+    Colour(&'a [[f32; 4]]),
+}
+
+impl Row<'_> {
+    /// The values as bytes.
+    pub fn bytes(self, out: &mut [[u8; 3]]) {
+        match self {
+            Row::Grey(row) => {
+                for (out, value) in out.iter_mut().zip(row) {
+                    *out = [low_byte(*value); 3];
+                }
+            }
+            Row::Colour(row) => narrow(row, out),
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
+fn narrow(row: &[[f32; 4]], out: &mut [[u8; 3]]) {
+    for (out, [r, g, b, _]) in out.iter_mut().zip(row) {
+        *out = [low_byte(*r), low_byte(*g), low_byte(*b)];
+    }
+}
+
+/// A whole number from 0 to 255 as a byte; faster than `as`, which also looks for what is none.
+#[inline(always)]
+fn low_byte(value: f32) -> u8 {
+    (value + NO_FRACTION).to_bits() as u8
+}
+
+/// Added to a float below 2^22, it leaves no bits for a fraction, and the number in the lowest ones.
+const NO_FRACTION: f32 = 8_388_608.0;
+
 /// Buffers of the resize, reused from image to image.
 #[derive(Debug, Default)]
 pub struct Resizer {
     columns: Axis,
     lines: Axis,
+    /// The last window, and what it needs.
+    planned: Option<(Window, Rect)>,
     mixed: Vec<f32>,
-    row: Vec<f32>,
+    grey: Vec<f32>,
+    colour: Vec<[f32; 4]>,
 }
 
 impl Resizer {
-    /// Calls `each` with the number and the values of every row of the window: `size` pixels of as many
-    /// values as the image has channels, 0..255.
-    pub fn rows(&mut self, image: &Image, window: &Window, mut each: impl FnMut(usize, &[f32])) {
-        let Rect {
-            x,
-            y,
-            width,
-            height,
-        } = window.region;
-        let channels = image.channels.count();
-        self.columns.build(
-            width,
-            window.full[0],
-            window.offset[0],
-            window.size,
-            window.antialias,
-        );
-        self.lines.build(
-            height,
-            window.full[1],
-            window.offset[1],
-            window.size,
-            window.antialias,
-        );
-        if window.flip {
+    /// Prepares for a window; the part of the image that it needs.
+    pub fn plan(&mut self, window: &Window) -> Rect {
+        if let Some((last, needed)) = self.planned
+            && last == *window
+        {
+            return needed;
+        }
+        let Window {
+            region,
+            full,
+            offset,
+            size,
+            flip,
+            antialias,
+        } = *window;
+        let columns = self
+            .columns
+            .build(region.width, full[0], offset[0], size, antialias);
+        let lines = self
+            .lines
+            .build(region.height, full[1], offset[1], size, antialias);
+        if flip {
             self.columns.reverse();
         }
-        self.mixed.resize(width * channels, 0.0);
-        self.row.resize(window.size * channels, 0.0);
-        let line =
-            |at: usize| &image.data[((y + at) * image.width + x) * channels..][..width * channels];
-        for out in 0..window.size {
+        let needed = Rect {
+            x: region.x + columns.start,
+            y: region.y + lines.start,
+            width: columns.len(),
+            height: lines.len(),
+        };
+        self.planned = Some((*window, needed));
+        needed
+    }
+
+    /// Calls `each` with the number and the values of every row of the window of the last
+    /// [`Resizer::plan`]. `image` is the part of the whole one that begins at `origin` and has at least what is needed.
+    pub fn rows(
+        &mut self,
+        image: &Image,
+        origin: [usize; 2],
+        mut each: impl FnMut(usize, Row<'_>),
+    ) {
+        let Some((Window { size, .. }, needed)) = self.planned else {
+            return;
+        };
+        let channels = image.channels.count();
+        let (left, top) = (needed.x - origin[0], needed.y - origin[1]);
+        let (width, step) = (needed.width * channels, image.width * channels);
+        self.mixed.resize(width, 0.0);
+        self.grey.resize(size, 0.0);
+        self.colour.resize(size, [0.0; 4]);
+        let line = |at: usize| &image.data[(top + at) * step + left * channels..][..width];
+        for out in 0..size {
             let (start, weights) = self.lines.taps(out);
             match weights {
-                [a, b] => {
-                    for ((mixed, up), down) in
-                        self.mixed.iter_mut().zip(line(start)).zip(line(start + 1))
-                    {
-                        *mixed = a * f32::from(*up) + b * f32::from(*down);
-                    }
-                }
+                [a, b] => mix(line(start), line(start + 1), [*a, *b], &mut self.mixed),
                 _ => {
                     self.mixed.fill(0.0);
                     for (k, weight) in weights.iter().enumerate() {
-                        for (mixed, value) in self.mixed.iter_mut().zip(line(start + k)) {
-                            *mixed += weight * f32::from(*value);
-                        }
+                        add(line(start + k), *weight, &mut self.mixed);
                     }
                 }
             }
-            if channels == 1 {
-                self.columns.gather::<1>(&self.mixed, &mut self.row);
-            } else {
-                self.columns.gather::<3>(&self.mixed, &mut self.row);
-            }
-            each(out, &self.row);
+            let row = match image.channels {
+                Channels::Grey => {
+                    gather_grey(&self.columns, &self.mixed, &mut self.grey);
+                    Row::Grey(&self.grey)
+                }
+                Channels::Rgb => {
+                    gather_rgb(&self.columns, &self.mixed, &mut self.colour);
+                    Row::Colour(&self.colour)
+                }
+                Channels::Rgbx => {
+                    gather_rgbx(&self.columns, &self.mixed, &mut self.colour);
+                    Row::Colour(&self.colour)
+                }
+            };
+            each(out, row);
         }
     }
 
-    /// Mean colour of the window.
-    pub fn mean(&mut self, image: &Image, window: &Window) -> [f64; 3] {
-        let channels = image.channels.count();
+    /// Mean colour of the window of the last [`Resizer::plan`]; arguments as of [`Resizer::rows`].
+    pub fn mean(&mut self, image: &Image, origin: [usize; 2]) -> [f64; 3] {
         let mut sum = [0.0; 3];
-        self.rows(image, window, |_, row| {
-            for pixel in row.chunks_exact(channels) {
-                for (c, sum) in sum.iter_mut().enumerate() {
-                    *sum += f64::from(pixel[c % channels]);
+        self.rows(image, origin, |_, row| match row {
+            Row::Grey(row) => {
+                let row: f64 = row.iter().map(|v| f64::from(*v)).sum();
+                sum.iter_mut().for_each(|s| *s += row);
+            }
+            Row::Colour(row) => {
+                for pixel in row {
+                    (0..3).for_each(|c| sum[c] += f64::from(pixel[c]));
                 }
             }
         });
-        sum.map(|s| s / (window.size * window.size) as f64)
+        let size = self.grey.len();
+        sum.map(|s| s / (size * size) as f64)
     }
 }
 
-/// Weights along one axis: output `i` is the sum of `taps` sources from `start[i]`.
-#[derive(Debug, Default)]
-struct Axis {
-    taps: usize,
-    start: Vec<usize>,
-    weights: Vec<f32>,
+/// The nearest whole number of a value from 0 to 2^22, halves to even: many times faster than
+/// `round_ties_even`, which is a function call on baseline x86-64.
+#[inline(always)]
+pub fn whole(value: f32) -> f32 {
+    (value + NO_FRACTION) - NO_FRACTION
 }
 
-impl Axis {
-    /// Outputs `offset..offset + size` of a resize of `from` sources to `to` outputs.
-    fn build(&mut self, from: usize, to: usize, offset: usize, size: usize, antialias: bool) {
-        let scale = from as f64 / to as f64;
-        self.start.clear();
-        self.weights.clear();
-        if antialias && scale > 1.0 {
-            self.build_wide(from, scale, offset, size);
-            return;
-        }
-        self.taps = from.min(2);
-        for out in offset..offset + size {
-            let centre = ((out as f64 + 0.5) * scale - 0.5).clamp(0.0, (from - 1) as f64);
-            // The last source alone is the second of two, so that both are inside.
-            let start = (centre as usize).min(from - self.taps);
-            let share = (centre - start as f64) as f32;
-            self.start.push(start);
-            match self.taps {
-                1 => self.weights.push(1.0),
-                _ => self.weights.extend([1.0 - share, share]),
+/// Two lines by their weights.
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
+fn mix(up: &[u8], down: &[u8], weights: [f32; 2], mixed: &mut [f32]) {
+    for ((mixed, up), down) in mixed.iter_mut().zip(up).zip(down) {
+        *mixed = weights[0] * f32::from(*up) + weights[1] * f32::from(*down);
+    }
+}
+
+/// One more line by its weight.
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
+fn add(line: &[u8], weight: f32, mixed: &mut [f32]) {
+    for (mixed, value) in mixed.iter_mut().zip(line) {
+        *mixed += weight * f32::from(*value);
+    }
+}
+
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
+fn gather_rgb(axis: &Axis, line: &[f32], row: &mut [[f32; 4]]) {
+    gather::<3>(axis, line.as_chunks().0, row);
+}
+
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
+fn gather_rgbx(axis: &Axis, line: &[f32], row: &mut [[f32; 4]]) {
+    gather::<4>(axis, line.as_chunks().0, row);
+}
+
+/// Interpolates along a line of pixels of `C` values.
+#[inline(always)]
+fn gather<const C: usize>(axis: &Axis, line: &[[f32; C]], row: &mut [[f32; 4]]) {
+    if axis.taps == 2 {
+        let weights = axis.weights.as_chunks::<2>().0;
+        for ((pixel, start), [a, b]) in row.iter_mut().zip(&axis.start).zip(weights) {
+            let [left, right] = [&line[*start], &line[*start + 1]];
+            for c in 0..C {
+                pixel[c] = whole(a * left[c] + b * right[c]);
             }
         }
+        return;
     }
-
-    fn build_wide(&mut self, from: usize, scale: f64, offset: usize, size: usize) {
-        self.taps = (2 * scale.ceil() as usize + 1).min(from);
-        for out in offset..offset + size {
-            let centre = (out as f64 + 0.5) * scale;
-            let start = ((centre - scale + 0.5).max(0.0) as usize).min(from - self.taps);
-            let weight =
-                |k: usize| (1.0 - ((start + k) as f64 + 0.5 - centre).abs() / scale).max(0.0);
-            let sum: f64 = (0..self.taps).map(weight).sum();
-            self.start.push(start);
-            self.weights
-                .extend((0..self.taps).map(|k| (weight(k) / sum) as f32));
-        }
-    }
-
-    fn taps(&self, out: usize) -> (usize, &[f32]) {
-        (
-            self.start[out],
-            &self.weights[out * self.taps..][..self.taps],
-        )
-    }
-
-    /// Outputs in reverse order.
-    fn reverse(&mut self) {
-        self.start.reverse();
-        self.weights.reverse();
-        self.weights
-            .chunks_exact_mut(self.taps)
-            .for_each(<[f32]>::reverse);
-    }
-
-    /// Interpolates along a line of pixels of `C` values.
-    fn gather<const C: usize>(&self, line: &[f32], row: &mut [f32]) {
-        let line = line.as_chunks::<C>().0;
-        let row = row.as_chunks_mut::<C>().0;
-        if self.taps == 2 {
-            let weights = self.weights.as_chunks::<2>().0;
-            for ((pixel, start), [a, b]) in row.iter_mut().zip(&self.start).zip(weights) {
-                let [left, right] = [&line[*start], &line[*start + 1]];
-                *pixel = std::array::from_fn(|c| a * left[c] + b * right[c]);
+    for (out, pixel) in row.iter_mut().enumerate() {
+        let (start, weights) = axis.taps(out);
+        let mut sum = [0.0; C];
+        for (weight, source) in weights.iter().zip(&line[start..]) {
+            for c in 0..C {
+                sum[c] += weight * source[c];
             }
-            return;
         }
-        for (out, pixel) in row.iter_mut().enumerate() {
-            let (start, weights) = self.taps(out);
-            *pixel = std::array::from_fn(|c| {
-                weights
-                    .iter()
-                    .zip(&line[start..])
-                    .map(|(weight, source)| weight * source[c])
-                    .sum()
-            });
+        for c in 0..C {
+            pixel[c] = whole(sum[c]);
         }
+    }
+}
+
+fn gather_grey(axis: &Axis, line: &[f32], row: &mut [f32]) {
+    if axis.taps == 2 {
+        let weights = axis.weights.as_chunks::<2>().0;
+        for ((pixel, start), [a, b]) in row.iter_mut().zip(&axis.start).zip(weights) {
+            *pixel = whole(a * line[*start] + b * line[*start + 1]);
+        }
+        return;
+    }
+    for (out, pixel) in row.iter_mut().enumerate() {
+        let (start, weights) = axis.taps(out);
+        let products = weights.iter().zip(&line[start..]).map(|(w, s)| w * s);
+        *pixel = whole(products.sum());
     }
 }
 
@@ -218,8 +279,18 @@ mod tests {
             flip,
             antialias,
         };
+        rows(image, &window)
+    }
+
+    /// All values of the window, as many a pixel as the image has (RGB) or one.
+    fn rows(image: &Image, window: &Window) -> Vec<f32> {
         let mut all = Vec::new();
-        Resizer::default().rows(image, &window, |_, row| all.extend_from_slice(row));
+        let mut resizer = Resizer::default();
+        resizer.plan(window);
+        resizer.rows(image, [0, 0], |_, row| match row {
+            Row::Grey(row) => all.extend_from_slice(row),
+            Row::Colour(row) => all.extend(row.iter().flat_map(|pixel| &pixel[..3])),
+        });
         all
     }
 
@@ -244,7 +315,7 @@ mod tests {
     fn assert_close(got: &[f32], want: &[f32]) {
         assert_eq!(got.len(), want.len());
         assert!(
-            got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-3),
+            got.iter().zip(want).all(|(a, b)| (a - b).abs() < 0.501),
             "{got:?} {want:?}"
         );
     }
@@ -302,9 +373,9 @@ mod tests {
             flip: false,
             antialias: false,
         };
-        Resizer::default().rows(&image, &window, |y, row| {
+        for (y, row) in rows(&image, &window).chunks_exact(33).enumerate() {
             assert_eq!(row, &all[((y + 7) * 40 + 3) * 3..][..33]);
-        });
+        }
 
         let region = Rect {
             x: 4,
@@ -363,6 +434,6 @@ mod tests {
         let ramp = grey(64, 4, &ramp);
         let shrunk = resized(&ramp, whole(&ramp), [8, 8], 4, true, false);
         // Inside, a ramp shrinks to a ramp: centre of output 1 is source 12.
-        assert!((shrunk[1] - 46.0).abs() < 0.01, "{shrunk:?}");
+        assert!((shrunk[1] - 46.0).abs() < 0.51, "{shrunk:?}");
     }
 }

@@ -5,4 +5,6 @@ pub mod holm;
 pub mod mcnemar;
 pub mod mean;
 pub mod paired;
+pub mod power;
+pub mod shapley;
 pub mod verdict;

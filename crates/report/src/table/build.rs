@@ -18,12 +18,7 @@ use crate::stats::mean::summary;
 /// Builds the table of a plan. Runs that `results` does not know were never queued.
 pub fn build(plan: &Plan, results: &BTreeMap<RunKey, RunResult>, select: Select) -> Table {
     let experiment = &*plan.experiment;
-    let builder = Builder {
-        plan,
-        results,
-        select,
-        runs: plan.runs.iter().map(|r| (&r.key, r)).collect(),
-    };
+    let builder = Builder::new(plan, results, select);
     let columns: Vec<&Column> = experiment
         .columns
         .iter()
@@ -36,7 +31,7 @@ pub fn build(plan: &Plan, results: &BTreeMap<RunKey, RunResult>, select: Select)
         .map(|row| Row {
             id: row.id.clone(),
             label: row.label.clone(),
-            on: row.on.clone(),
+            on: row.against.clone(),
             add: row.add.iter().map(|a| a.id.clone()).collect(),
             cells: columns
                 .iter()
@@ -53,6 +48,17 @@ pub fn build(plan: &Plan, results: &BTreeMap<RunKey, RunResult>, select: Select)
         correct(&mut rows, &head.name);
         builder.judge(&mut rows, &columns, &head.name);
     }
+    let percent = metrics
+        .iter()
+        .filter(|m| metric::find(&m.name).is_some_and(Metric::is_percent));
+    let attribution = percent
+        .flat_map(|m| {
+            columns
+                .iter()
+                .filter_map(|c| builder.attribution(c, &m.name))
+        })
+        .collect();
+    let warnings = builder.warnings(&columns);
     Table {
         experiment: experiment.name.clone(),
         title: experiment.title.clone(),
@@ -72,6 +78,8 @@ pub fn build(plan: &Plan, results: &BTreeMap<RunKey, RunResult>, select: Select)
             })
             .collect(),
         rows,
+        attribution,
+        warnings,
     }
 }
 
@@ -104,7 +112,31 @@ pub(super) struct Builder<'a> {
     runs: HashMap<&'a RunKey, &'a PlannedRun>,
 }
 
+/// The value of every finished run of a cell by seed; empty where there is no such cell.
+pub(crate) fn per_seed(
+    plan: &Plan,
+    results: &BTreeMap<RunKey, RunResult>,
+    row: &str,
+    column: &str,
+    metric: &str,
+    select: Select,
+) -> BTreeMap<u64, f64> {
+    let builder = Builder::new(plan, results, select);
+    let cell = plan.cell(row, column);
+    cell.map(|cell| builder.per_seed(cell, metric, select))
+        .unwrap_or_default()
+}
+
 impl<'a> Builder<'a> {
+    fn new(plan: &'a Plan, results: &'a BTreeMap<RunKey, RunResult>, select: Select) -> Self {
+        Builder {
+            plan,
+            results,
+            select,
+            runs: plan.runs.iter().map(|r| (&r.key, r)).collect(),
+        }
+    }
+
     /// Columns outside `--columns` are left out; those of the paper alone stay.
     fn shows_column(&self, column: &Column) -> bool {
         column.reference_only || self.plan.cells.iter().any(|c| c.column == column.id)

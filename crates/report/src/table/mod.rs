@@ -4,15 +4,20 @@
 //! `GET /api/v1/tables/{experiment}` (docs/schema/table.schema.json). `None` is `null`: undefined,
 //! with the reason in `reason`.
 
+mod attribution;
 mod build;
 mod cell;
 mod compare;
+mod fairness;
 mod judge;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use attribution::{Attribution, Estimate, Part};
 pub use build::build;
+pub(crate) use build::per_seed;
+pub use fairness::Warning;
 pub(crate) use judge::N_TOO_SMALL;
 
 /// Why a cell in emulated half precision has no time and no throughput.
@@ -84,6 +89,10 @@ pub struct Table {
     pub columns: Vec<ColumnHead>,
     /// Stacks of refinements, downwards.
     pub rows: Vec<Row>,
+    /// What each refinement is worth, by column and metric of percent.
+    pub attribution: Vec<Attribution>,
+    /// Differences between compared rows that they do not declare.
+    pub warnings: Vec<Warning>,
 }
 
 /// A metric of a table, from the catalogue.
@@ -117,7 +126,8 @@ pub struct Row {
     pub id: String,
     /// What people read.
     pub label: String,
-    /// Row it stands on; `None` for a root, which has no delta.
+    /// Row that its delta speaks of: the one it stands on, or, of a row that leaves one refinement out, the
+    /// one with all; `None` for a root, which has no delta.
     pub on: Option<String>,
     /// Refinements it adds.
     pub add: Vec<String>,

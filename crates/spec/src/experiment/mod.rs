@@ -35,6 +35,8 @@ pub struct Experiment {
     pub base: Toml,
     /// Settings across.
     pub columns: Vec<Column>,
+    /// How the rows came about.
+    pub mode: Mode,
     /// Stacks of refinements, downwards.
     pub rows: Vec<Row>,
     /// Declared substitutions.
@@ -106,6 +108,33 @@ pub struct Column {
     pub reference_only: bool,
 }
 
+/// How the rows of a table came about: written one by one, or generated from `refinements`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// `[[row]]` by `[[row]]`: each adds to the row it stands on.
+    #[default]
+    Stacked,
+    /// All refinements, then all but one, for each: what is lost without it?
+    LeaveOneOut,
+    /// None, then each alone: what does it gain by itself?
+    OneAtATime,
+    /// Every subset: what is each worth on average over all orders of adding (Shapley)?
+    AllSubsets,
+}
+
+impl Mode {
+    /// The words of files.
+    pub const WORDS: [(&'static str, Mode); 4] = [
+        ("stacked", Mode::Stacked),
+        ("leave-one-out", Mode::LeaveOneOut),
+        ("one-at-a-time", Mode::OneAtATime),
+        ("all-subsets", Mode::AllSubsets),
+    ];
+    /// Most refinements of `all-subsets`: 64 rows.
+    pub const MOST_OF_ALL_SUBSETS: usize = 6;
+}
+
 /// A stack of refinements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -115,6 +144,9 @@ pub struct Row {
     pub label: String,
     /// Row it stands on; `None` for a root.
     pub on: Option<String>,
+    /// Row that its delta speaks of: the one it stands on, but of a row that leaves a refinement out
+    /// the row with all of them.
+    pub against: Option<String>,
     /// What it adds.
     pub add: Vec<Added>,
     /// Recipe keys it sets, for itself and the rows above it.

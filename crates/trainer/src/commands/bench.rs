@@ -151,6 +151,8 @@ impl Bench {
                 name: recipe.dataset.clone(),
                 identity: String::new(),
                 path: None,
+                layout: None,
+                known: None,
             },
             inputs: teacher_input(&recipe)?,
             recipe,

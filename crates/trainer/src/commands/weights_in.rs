@@ -134,6 +134,7 @@ pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
         variant: Variant::Paper,
         max_corrupt: 0,
         layout: Layout::ChannelsLast,
+        output: rungs_data::Output::Floats,
         workers: threads,
     };
     let mut set = EvalSet::new(val, &config, evaluate::BATCH)?;

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use rungs_data::{EvalSet, LoaderConfig, Split};
+use rungs_data::seen::RunData;
+use rungs_data::{EvalSet, LoaderConfig, Output};
 use rungs_spec::home::RunDir;
 use rungs_spec::model::{Model, too_small};
 use rungs_spec::protocol::{EventKind, RunFile};
 use rungs_spec::schedule::LrSchedule;
+use tch::Device;
 
 use super::Session;
 use crate::attempts::Attempts;
@@ -40,18 +42,21 @@ impl<'a> Session<'a> {
         let device_names = settled.layout.names();
         determinism::set_up(run.compute_threads);
 
-        let path = run.dataset.path.as_deref();
-        let open = |split| rungs_data::open(&run.dataset.name, path, split);
-        let train = rungs_data::subset(open(Split::Train)?, run.recipe.train_subset)?;
-        let val = rungs_data::subset(open(Split::Val)?, run.recipe.val_subset)?;
+        check_identity(run)?;
+        let (train_subset, val_subset) = (run.recipe.train_subset, run.recipe.val_subset);
+        let RunData {
+            train,
+            val,
+            train_blake3,
+            val_blake3,
+        } = rungs_data::open_run(&run.dataset, train_subset, val_subset)?;
         let seen = SeenData {
             name: run.dataset.name.clone(),
             train: train.len() as u64,
-            train_blake3: rungs_data::digest(train.as_ref())?,
+            train_blake3,
             val: val.len() as u64,
-            val_blake3: rungs_data::digest(val.as_ref())?,
+            val_blake3,
         };
-        check_identity(run)?;
         let steps_per_epoch = run.recipe.steps_per_epoch(train.len() as u64);
         if steps_per_epoch == 0 {
             return Err(Failure::permanent(format!(
@@ -63,7 +68,11 @@ impl<'a> Session<'a> {
             )));
         }
         let workers = loader_workers(run.compute_threads);
-        let loader = LoaderConfig::from_recipe(&run.recipe, run.seed, workers);
+        let mut loader = LoaderConfig::from_recipe(&run.recipe, run.seed, workers);
+        if device != Device::Cpu {
+            // A quarter of what floats would take over the bus; the GPU finishes them (crate::batch).
+            loader.output = Output::Bytes;
+        }
         let eval_set = EvalSet::new(val, &loader, evaluate::BATCH)?;
 
         let loaded = match &settled.init {

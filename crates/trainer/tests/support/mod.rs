@@ -51,6 +51,8 @@ pub fn run_file(recipe: serde_json::Value) -> RunFile {
             name: recipe.dataset.clone(),
             identity: format!("{}@1", recipe.dataset),
             path,
+            layout: None,
+            known: None,
         },
         inputs: Default::default(),
         recipe,

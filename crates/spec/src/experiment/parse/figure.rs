@@ -42,6 +42,7 @@ impl<'i> Reader<'i> {
                 label: label.unwrap_or_else(|| id.clone()),
                 id,
                 on: None,
+                against: None,
                 add: Vec::new(),
                 set: Table::new(),
                 skip: BTreeMap::new(),

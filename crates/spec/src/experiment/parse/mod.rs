@@ -2,6 +2,7 @@
 //! valid name. Nothing starts from a file that was refused.
 
 mod figure;
+mod modes;
 mod profiles;
 mod reader;
 mod rows;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Experiment, Paper};
+use super::{Experiment, Mode, Paper};
 use crate::error::{SpecError, nearest};
 use crate::{keys, settle};
 use reader::{Entry, Reader};
@@ -75,6 +76,7 @@ impl<'i> Reader<'i> {
             tolerance,
             base: toml::Table::new(),
             columns: Vec::new(),
+            mode: Mode::Stacked,
             rows: Vec::new(),
             profiles: BTreeMap::new(),
             figure: None,
@@ -97,11 +99,12 @@ impl<'i> Reader<'i> {
             }
         };
         let columns = self.columns(k.take("column"))?;
-        let rows = self.rows(k.take("row"), &columns)?;
+        let (mode, rows) = self.mode_and_rows(&mut k, &columns)?;
         if let Some(v) = k.take("profile") {
             experiment.profiles = self.profiles(v, &columns, &rows)?;
         }
         experiment.columns = columns;
+        experiment.mode = mode;
         experiment.rows = rows;
         self.done(k)?;
         if let (Some(name), Some(entry)) = (&experiment.default_profile, default_entry)

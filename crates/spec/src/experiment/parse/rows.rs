@@ -74,6 +74,7 @@ impl<'i> Reader<'i> {
                 label: k
                     .take("label")
                     .map_or(Ok(id.clone()), |v| self.string(v, "label"))?,
+                against: on.clone(),
                 on,
                 add: k.take("add").map_or(Ok(Vec::new()), |v| self.added(v))?,
                 set: k
