@@ -199,7 +199,8 @@ pub async fn check(config: &Config, home: &Home) -> anyhow::Result<()> {
     let test = |more: &[&str]| {
         let mut arguments = options(config);
         arguments.extend(more.iter().map(OsString::from));
-        arguments.push("--wrap=true".into());
+        // Without it Slurm writes slurm-NUMBER.out into the current folder.
+        arguments.extend(["--output=/dev/null", "--wrap=true"].map(OsString::from));
         arguments
     };
     let Err(doubt) = call("sbatch", &test(&["--test-only"])).await else {
@@ -207,12 +208,7 @@ pub async fn check(config: &Config, home: &Home) -> anyhow::Result<()> {
     };
     // It says the same of nodes that are down for a while as of nodes that there will never be. What
     // Slurm keeps can become something.
-    let held = [
-        "--hold",
-        "--parsable",
-        "--job-name=rungs-check",
-        "--output=/dev/null",
-    ];
+    let held = ["--hold", "--parsable", "--job-name=rungs-check"];
     match call("sbatch", &test(&held)).await {
         Ok(number) => {
             let number = number.trim().split(';').next().unwrap_or_default();
