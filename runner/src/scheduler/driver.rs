@@ -175,6 +175,7 @@ impl Driver {
                 }
             }
         }
+        self.clear_jobs();
         self.ledger.store.set_slots(&[]).await.ok();
         self.ledger.store.close().await;
         outcome

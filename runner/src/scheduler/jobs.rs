@@ -263,6 +263,18 @@ impl Driver {
         self.ended(id, exit, failed).await
     }
 
+    /// Takes the jobs off whose runs are done: the last event is seen before Slurm knows that the job is
+    /// over, and who comes next looks at no run that is done.
+    pub(super) fn clear_jobs(&mut self) {
+        for followed in self.jobs.followed.drain(..) {
+            let run_dir = self.ledger.home.run(&followed.id.run);
+            let said = ingest::said(&run_dir, followed.id.attempt);
+            if said.is_ok_and(|said| said.finished) {
+                followed.job.remove(&run_dir);
+            }
+        }
+    }
+
     /// Cancels the job of a run, if it has one. Not to reach Slurm is no error: its job is not the
     /// run's any more and leaves when it starts.
     pub(super) async fn cancel_job(&mut self, run: &RunKey) {
