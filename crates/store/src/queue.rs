@@ -175,27 +175,10 @@ async fn claim(
     ahead: bool,
     now: i64,
 ) -> Result<Option<Claim>, StoreError> {
-    let jobs = format!("{JOB_SLOT}*");
-    let best = sqlx::query!(
-        r#"SELECT r.id AS "id!", r.key AS "key!", r.tries AS "tries!",
-               (SELECT ifnull(max(a.attempt), 0) FROM attempts a WHERE a.run_id = r.id) AS "attempts!: i64"
-           FROM runs r
-           WHERE r.state = 'queued' AND r.file IS NOT NULL AND (r.retry_at_ms IS NULL OR r.retry_at_ms <= ?1)
-             AND (SELECT paused FROM index_state) = 0
-             AND NOT EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id
-                             WHERE d.run_id = r.id AND s.state != 'done'
-                               AND NOT (?2 AND s.state = 'running'
-                                        AND EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = s.id AND a.state = 'running' AND a.slot GLOB ?3)))
-           ORDER BY r.priority DESC,
-               ?2 AND EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id WHERE d.run_id = r.id AND s.state != 'done'),
-               ifnull(json_extract(r.file, '$.timing'), 0), EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id) DESC, r.queue_order, r.id
-           LIMIT 1"#,
-        now,
-        ahead,
-        jobs
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
+    let best = match ahead {
+        false => best(tx, now).await?,
+        true => best_ahead(tx, now).await?,
+    };
     let Some(best) = best else { return Ok(None) };
     let run = RunKey::parse(&best.key)
         .ok_or_else(|| StoreError::damaged(format!("{:?} is not a run key", best.key)))?;
@@ -224,6 +207,57 @@ async fn claim(
         attempt_id,
         tries: small(best.tries + 1),
     }))
+}
+
+/// What a claim would take.
+struct Best {
+    id: i64,
+    key: String,
+    tries: i64,
+    attempts: i64,
+}
+
+/// In the order of the index `runs_queue`, so that the first row that may start ends the search. The planner
+/// has to be told: it thinks that few runs are queued.
+async fn best(tx: &mut SqliteConnection, now: i64) -> Result<Option<Best>, StoreError> {
+    let best = sqlx::query_as!(
+        Best,
+        r#"SELECT r.id AS "id!", r.key AS "key!", r.tries AS "tries!",
+               (SELECT ifnull(max(a.attempt), 0) FROM attempts a WHERE a.run_id = r.id) AS "attempts!: i64"
+           FROM runs r INDEXED BY runs_queue
+           WHERE r.state = 'queued' AND r.file IS NOT NULL AND (r.retry_at_ms IS NULL OR r.retry_at_ms <= ?1)
+             AND (SELECT paused FROM index_state) = 0
+             AND NOT EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id
+                             WHERE d.run_id = r.id AND s.state != 'done')
+           ORDER BY r.priority DESC, r.timing, r.attempted DESC, r.queue_order, r.id
+           LIMIT 1"#,
+        now
+    );
+    Ok(best.fetch_optional(&mut *tx).await?)
+}
+
+/// As [`best`], for [`Store::claim_ahead`].
+async fn best_ahead(tx: &mut SqliteConnection, now: i64) -> Result<Option<Best>, StoreError> {
+    let jobs = format!("{JOB_SLOT}*");
+    let best = sqlx::query_as!(
+        Best,
+        r#"SELECT r.id AS "id!", r.key AS "key!", r.tries AS "tries!",
+               (SELECT ifnull(max(a.attempt), 0) FROM attempts a WHERE a.run_id = r.id) AS "attempts!: i64"
+           FROM runs r
+           WHERE r.state = 'queued' AND r.file IS NOT NULL AND (r.retry_at_ms IS NULL OR r.retry_at_ms <= ?1)
+             AND (SELECT paused FROM index_state) = 0
+             AND NOT EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id
+                             WHERE d.run_id = r.id AND s.state != 'done'
+                               AND NOT (s.state = 'running'
+                                        AND EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = s.id AND a.state = 'running' AND a.slot GLOB ?2)))
+           ORDER BY r.priority DESC,
+               EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id WHERE d.run_id = r.id AND s.state != 'done'),
+               r.timing, r.attempted DESC, r.queue_order, r.id
+           LIMIT 1"#,
+        now,
+        jobs
+    );
+    Ok(best.fetch_optional(&mut *tx).await?)
 }
 
 async fn unclaim(tx: &mut SqliteConnection, run: &RunKey, attempt: u32) -> Result<(), StoreError> {

@@ -97,7 +97,10 @@ impl Attend<'_> {
                 store = Store::open_reader(&self.context.database()).await.ok();
             }
             let Some(store) = &store else { continue };
+            let looked = tokio::time::Instant::now();
             let now = progress::look(store, self.wanted, &before).await?;
+            // A home of ten thousand runs is looked at less often: training comes first.
+            looks.reset_after(progress::LOOK.max(looked.elapsed() * 10));
             display.show(&now);
             if now.paused && !before.paused {
                 display.say("paused: nothing new is started until `runner resume`");
