@@ -8,15 +8,13 @@ starts; its threads share a batch.
 """
 
 import argparse
-import json
 import pathlib
-import sys
 import time
 
 import numpy
 import nvidia.dali as dali
-from loader_turns import MEAN, STD, files_of, peak_bytes
 from nvidia.dali import fn, pipeline_def, types
+from turns import MEAN, STD, files_of, serve
 
 
 @pipeline_def(exec_async=False, exec_pipelined=False, prefetch_queue_depth=1)
@@ -69,10 +67,7 @@ def main():
         return {"images_per_s": batches * args.batch / seconds, "ms_per_step": 1000 * seconds / batches, "cpu_ms_per_step": 0}
 
     turn(1)
-    print(json.dumps({"files": len(files), "dali": dali.__version__}), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(turn(int(line))), flush=True)
-    print(json.dumps({"peak_bytes": peak_bytes()}), flush=True)
+    serve({"files": len(files), "dali": dali.__version__}, turn)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,14 @@ import json
 import math
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import turns  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Steps before the clock starts, on both sides: oneDNN compiles its kernels at their first use.
@@ -58,7 +60,6 @@ def pytorch(recipe, layout, threads, device):
     import torch
     from torch.nn import functional as F
 
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     import step_models
 
     torch.set_num_threads(threads)
@@ -93,20 +94,7 @@ def pytorch(recipe, layout, threads, device):
 
     block(WARM_UP)
     parameters = sum(p.numel() for p in model.parameters())
-    print(json.dumps({"parameters": parameters, "torch": torch.__version__}), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(block(int(line))), flush=True)
-    print(json.dumps({"peak_bytes": peak_bytes()}), flush=True)
-
-
-def peak_bytes():
-    try:
-        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    turns.serve({"parameters": parameters, "torch": torch.__version__}, block)
 
 
 # ---- the run: three such programs

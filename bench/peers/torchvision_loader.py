@@ -27,8 +27,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from loader_turns import MEAN, STD, files_of
-from pytorch_step import ROOT, Side, bounds, median, number, peak_bytes
+from pytorch_step import ROOT, Side, bounds, median, number  # noqa: E402
+from turns import MEAN, STD, files_of, serve  # noqa: E402
 
 THEIRS = ("PIL", "tensors")
 # An environment of its own (bench/peers/setup loaders): DALI is measured where that has been made.
@@ -93,10 +93,7 @@ def child(args):
         return {"images_per_s": batches * args.batch / seconds, "ms_per_step": 1000 * seconds / batches, "cpu_ms_per_step": 0}
 
     turn(1)
-    print(json.dumps({"files": len(files), "torchvision": torchvision.__version__}), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(turn(int(line))), flush=True)
-    print(json.dumps({"peak_bytes": peak_bytes()}), flush=True)
+    serve({"files": len(files), "torchvision": torchvision.__version__}, turn)
 
 
 def compare(args, pipeline):

@@ -23,7 +23,8 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from pytorch_step import ROOT, median  # noqa: E402
 
 
 def loss(step):
@@ -142,12 +143,6 @@ def tracker(name, steps):
 def rungs(runner, steps):
     done = subprocess.run([runner, "bench", "ingest", "--steps", str(steps), "--json"], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
-
-
-def median(values):
-    values = sorted(values)
-    half = len(values) // 2
-    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
 
 
 def main():

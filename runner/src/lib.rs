@@ -29,4 +29,6 @@ pub mod runfile;
 pub mod scheduler;
 pub mod settled;
 pub mod slots;
+#[cfg(test)]
+mod test_plan;
 pub mod trainer;

@@ -39,17 +39,40 @@ impl History {
         history
     }
 
+    /// Estimates of many runs.
+    pub fn estimates(&self) -> Estimates<'_> {
+        Estimates {
+            history: self,
+            per_image: HashMap::new(),
+        }
+    }
+}
+
+/// Keeps what runs of the same model, shape and precision have in common: a plan of ten thousand runs has
+/// a handful of networks.
+#[derive(Debug)]
+pub struct Estimates<'a> {
+    history: &'a History,
+    /// Seconds of one training image, by likeness.
+    per_image: HashMap<String, Option<f64>>,
+}
+
+impl Estimates<'_> {
     /// Seconds of a whole run of this recipe; `None` without history, or where the size of its
     /// dataset is not known.
-    pub fn estimate(&self, recipe: &Recipe) -> Option<f64> {
+    pub fn of(&mut self, recipe: &Recipe) -> Option<f64> {
         let images = recipe
             .train_subset
             .or_else(|| Some(dataset::find(&recipe.dataset)?.train))?;
         let seen = recipe.steps_per_epoch(images)
             * u64::from(recipe.batch_size)
             * u64::from(recipe.epochs);
-        let cost = median(self.alike.get(&likeness(recipe)).unwrap_or(&self.all))?;
-        Some(cost * seen as f64 * per_image(recipe))
+        let History { alike, all } = self.history;
+        let of_image = self.per_image.entry(likeness(recipe));
+        let of_image = of_image.or_insert_with_key(|likeness| {
+            Some(median(alike.get(likeness).unwrap_or(all))? * per_image(recipe))
+        });
+        of_image.map(|seconds| seconds * seen as f64)
     }
 }
 

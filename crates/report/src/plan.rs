@@ -69,6 +69,7 @@ impl PlanReport {
         results: &BTreeMap<RunKey, RunResult>,
         history: &History,
     ) -> Self {
+        let mut estimates = history.estimates();
         let mut runs: Vec<PlannedRun> = Vec::new();
         let mut at: HashMap<RunKey, usize> = HashMap::new();
         for plan in plans {
@@ -82,7 +83,7 @@ impl PlanReport {
                         depends_on: run.depends_on.values().cloned().collect(),
                         timing: run.timing,
                         cells: Vec::new(),
-                        estimate_s: left(known, history.estimate(&run.recipe)),
+                        estimate_s: left(known, estimates.of(&run.recipe)),
                     });
                     runs.len() - 1
                 });
@@ -229,20 +230,15 @@ impl PlanReport {
         }
         out.push('\n');
         if let Some(time) = &self.published {
-            let GpuTime {
-                gpu,
-                hours,
-                runs,
-                longest_hours,
-            } = time;
-            let days = |gpus: f64| (hours / gpus).max(longest_hours / gpus.min(8.0)) / 24.0;
             let _ = writeln!(
                 out,
-                "at the paper's published speed: {} on {hours:.0} {gpu} hours, {:.1} days on 8 of them, {:.1} on 64 \
+                "at the paper's published speed: {} on {:.0} {} hours, {:.1} days on 8 of them, {:.1} on 64 \
                  (docs/SCALING.md)",
-                plural(*runs),
-                days(8.0),
-                days(64.0)
+                plural(time.runs),
+                time.hours,
+                time.gpu,
+                time.days(8.0),
+                time.days(64.0)
             );
         }
         out

@@ -52,9 +52,16 @@ pub struct GpuTime {
     pub hours: f64,
     /// How many these are.
     pub runs: usize,
-    /// The longest way along edges, teacher before students: no number of GPUs makes it shorter than this,
-    /// with one GPU a run.
+    /// The longest way along edges, teacher before students: no number of GPUs makes it shorter than this
+    /// divided by the GPUs of one run.
     pub longest_hours: f64,
+}
+
+impl GpuTime {
+    /// Days on so many GPUs where a run takes eight of them, as the paper's did, and teachers go first.
+    pub fn days(&self, gpus: f64) -> f64 {
+        (self.hours / gpus).max(self.longest_hours / gpus.min(8.0)) / 24.0
+    }
 }
 
 /// Of all different runs of these plans; `None` where no run has a published rate.
@@ -102,12 +109,9 @@ fn hours_of(recipe: &Recipe, teacher: Option<&Recipe>) -> Option<f64> {
         * u64::from(recipe.batch_size)
         * u64::from(recipe.epochs);
     let mut of_image = seconds(recipe)?;
-    if let Some(distill) = &recipe.distill {
-        // One that is a file may be any network: it has no rate.
-        of_image += match (&distill.teacher, teacher) {
-            (_, Some(teacher)) => FORWARD * seconds(teacher)?,
-            _ => return None,
-        };
+    if recipe.distill.is_some() {
+        // A teacher that is a file is no run: it has no rate.
+        of_image += FORWARD * seconds(teacher?)?;
     }
     Some(seen as f64 * of_image / 3600.0)
 }
@@ -119,17 +123,13 @@ fn seconds(recipe: &Recipe) -> Option<f64> {
         Precision::Fp16 => true,
         Precision::Bf16 | Precision::Mixed | Precision::Fp64 => return None,
     };
-    let macs = |name: &str, size| {
-        let network = model::Model::of_recipe(
-            &Recipe {
-                model: name.to_owned(),
-                ..recipe.clone()
-            },
-            1000,
-        );
-        network
-            .map(|network| model::counts(&network, size).macs as f64)
-            .ok()
+    let macs = |name: &str| {
+        let like = Recipe {
+            model: name.to_owned(),
+            ..recipe.clone()
+        };
+        let network = model::Model::of_recipe(&like, 1000).ok()?;
+        Some(model::counts(&network, recipe.input_size).macs as f64)
     };
     let whole = model::find(&recipe.model).ok()?;
     let depths = recipe.depths.as_deref().unwrap_or(whole.depths);
@@ -145,7 +145,7 @@ fn seconds(recipe: &Recipe) -> Option<f64> {
     let known = RATES.iter().find(|r| r.model == like && r.half == half);
     // A network without a rate in half precision is no slower there.
     let known = known.or_else(|| RATES.iter().find(|r| r.model == like))?;
-    let more = macs(&recipe.model, recipe.input_size)? / macs(known.model, recipe.input_size)?;
+    let more = macs(&recipe.model)? / macs(known.model)?;
     Some(more / known.images_per_s)
 }
 
@@ -168,6 +168,34 @@ mod tests {
         assert_eq!(found.runs, 1);
         assert!((found.hours - 212.8).abs() < 1.0, "{found:?}");
         assert_eq!(found.hours, found.longest_hours);
+        // One run takes eight GPUs and no more.
+        assert_eq!(found.days(64.0), found.days(8.0));
+        assert!((found.days(8.0) - 120.0 * 13.3 / 60.0 / 24.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_student_pays_for_its_teacher_and_waits_for_it() {
+        let alone = plan("[[row]]\nid = \"teacher\"\nset = { model = \"resnet152d\" }\n");
+        let teacher = gpu_time(&[&alone]).unwrap().hours;
+        // No run and no network of a table is behind a teacher that is a file.
+        let student = "[[row]]\nid = \"s\"\nset.distill = { teacher = { weights = \"t.safetensors\", model = \"resnet152d\" } }\n";
+        assert_eq!(gpu_time(&[&plan(student)]), None);
+        let mut both = plan(
+            "[[row]]\nid = \"teacher\"\nset = { model = \"resnet152d\" }\n[[row]]\nid = \"s\"\non = \"base\"\n",
+        );
+        let key = both.runs[0].key.clone();
+        let distill = plan(student).runs[0].recipe.distill.clone();
+        both.runs[1].recipe.distill = distill;
+        both.runs[1]
+            .depends_on
+            .insert("distill.teacher".to_owned(), key);
+        let found = gpu_time(&[&both]).unwrap();
+        let baseline = gpu_time(&[&plan("[[row]]\nid = \"b\"\n")]).unwrap().hours;
+        assert_eq!(found.hours, found.longest_hours);
+        assert!(
+            (found.hours - (teacher + baseline + teacher / 3.0)).abs() < 1e-6,
+            "{found:?}"
+        );
     }
 
     #[test]

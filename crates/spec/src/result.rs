@@ -29,6 +29,17 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// All of them.
+    pub const ALL: [RunState; 7] = [
+        Self::New,
+        Self::Blocked,
+        Self::Queued,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
     /// The word in SQL, JSON and HTML.
     pub fn word(self) -> &'static str {
         match self {
@@ -44,17 +55,7 @@ impl RunState {
 
     /// The state of that word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::New,
-            Self::Blocked,
-            Self::Queued,
-            Self::Running,
-            Self::Done,
-            Self::Failed,
-            Self::Cancelled,
-        ]
-        .into_iter()
-        .find(|s| s.word() == word)
+        Self::ALL.into_iter().find(|s| s.word() == word)
     }
 }
 

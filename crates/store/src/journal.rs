@@ -78,29 +78,59 @@ fn ends_torn(path: &Path) -> std::io::Result<bool> {
 /// journal is empty, a torn last line is left for the next read.
 pub fn read_from(path: &Path, offset: u64) -> Result<(Vec<Entry>, Vec<BadLine>), StoreError> {
     let (mut entries, mut bad) = (Vec::new(), Vec::new());
+    each_line(path, offset, |text, at, end_offset| {
+        match serde_json::from_slice(text) {
+            Ok(line) => entries.push(Entry { line, end_offset }),
+            Err(e) => {
+                let line = crate::events::line_number(path, at)?;
+                bad.push(BadLine {
+                    line,
+                    offset: at,
+                    message: format!("not a decision: {e}"),
+                });
+            }
+        }
+        Ok(())
+    })?;
+    Ok((entries, bad))
+}
+
+/// Only how experiments were applied, oldest first. A home of ten thousand runs has a hundred times as many
+/// other decisions; those, and lines that are none, are passed over.
+pub fn applications(path: &Path) -> Result<Vec<JournalLine>, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Kind<'a> {
+        kind: &'a str,
+    }
+    let mut lines = Vec::new();
+    each_line(path, 0, |text, _, _| {
+        if serde_json::from_slice(text).is_ok_and(|line: Kind<'_>| line.kind == "applied") {
+            lines.extend(serde_json::from_slice::<JournalLine>(text).ok());
+        }
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+/// Every whole line that is not empty, with its first byte and the byte after it.
+fn each_line(
+    path: &Path,
+    offset: u64,
+    mut take: impl FnMut(&[u8], u64, u64) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut from = offset;
     loop {
         let (bytes, start, more) = read_lines(path, from)?;
         let mut at = start;
         for text in bytes.split_inclusive(|b| *b == b'\n') {
-            let end_offset = at + text.len() as u64;
+            let end = at + text.len() as u64;
             if !text.trim_ascii().is_empty() {
-                match serde_json::from_slice(text) {
-                    Ok(line) => entries.push(Entry { line, end_offset }),
-                    Err(e) => {
-                        let line = crate::events::line_number(path, at)?;
-                        bad.push(BadLine {
-                            line,
-                            offset: at,
-                            message: format!("not a decision: {e}"),
-                        });
-                    }
-                }
+                take(text, at, end)?;
             }
-            at = end_offset;
+            at = end;
         }
         if !more {
-            return Ok((entries, bad));
+            return Ok(());
         }
         from = at;
     }

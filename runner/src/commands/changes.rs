@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rungs_spec::RunKey;
-use rungs_spec::home::{CellRun, Home, JournalEntry};
+use rungs_spec::home::{CellRun, Home, JournalEntry, JournalLine};
 use rungs_spec::plan::Plan;
 use rungs_spec::protocol::RunFile;
 use rungs_store::journal;
@@ -14,7 +14,7 @@ use super::compare::flatten;
 
 /// As `row/column`, with what is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Changes {
+struct Changes {
     /// When it was applied before, RFC 3339.
     since: String,
     unchanged: usize,
@@ -36,23 +36,28 @@ struct Before {
 /// Row and column.
 type Cell = (String, String);
 
-/// Compares a plan with what the journal says was wanted before. `None` if that is nothing, or the same.
-/// `set`: the `--set` options, which make an experiment another one.
-pub(super) fn of(home: &Home, plan: &Plan, set: &[String]) -> anyhow::Result<Option<Changes>> {
-    let Some(before) = before(home, plan, set)? else {
-        return Ok(None);
-    };
-    let changes = compare(&before, plan, &|old, new| difference(home, plan, old, new));
-    let same = changes.new.is_empty() && changes.stale.is_empty() && changes.dropped.is_empty();
-    Ok((!same).then_some(changes))
+/// Compares plans with what the journal says was wanted before, for people; empty if that is nothing, or the
+/// same. `set`: the `--set` options, which make an experiment another one.
+pub(super) fn text(home: &Home, plans: &[Plan], set: &[String]) -> anyhow::Result<String> {
+    let applied = journal::applications(&home.journal())?;
+    let mut text = String::new();
+    for plan in plans {
+        let Some(before) = before(&applied, plan, set) else {
+            continue;
+        };
+        let changes = compare(&before, plan, &|old, new| difference(home, plan, old, new));
+        if !changes.new.is_empty() || !changes.stale.is_empty() || !changes.dropped.is_empty() {
+            text += &changes.text(&plan.experiment.name);
+        }
+    }
+    Ok(text)
 }
 
-fn before(home: &Home, plan: &Plan, set: &[String]) -> anyhow::Result<Option<Before>> {
-    let (entries, _) = journal::read_from(&home.journal(), 0)?;
+fn before(applied: &[JournalLine], plan: &Plan, set: &[String]) -> Option<Before> {
     let mut hashes: BTreeMap<Cell, String> = BTreeMap::new();
     let mut cells: BTreeMap<Cell, Vec<RunKey>> = BTreeMap::new();
     let mut newest = None;
-    for entry in entries {
+    for line in applied {
         let JournalEntry::Applied {
             experiment,
             hash,
@@ -60,12 +65,12 @@ fn before(home: &Home, plan: &Plan, set: &[String]) -> anyhow::Result<Option<Bef
             set: with,
             cells: wanted,
             ..
-        } = entry.line.entry
+        } = &line.entry
         else {
             continue;
         };
-        let (name, of) = (&plan.experiment.name, &plan.profile);
-        if (&experiment, &profile) != (name, of) || with != set {
+        let this = (&plan.experiment.name, &plan.profile);
+        if (experiment, profile) != this || with != set {
             continue;
         }
         for CellRun {
@@ -75,25 +80,25 @@ fn before(home: &Home, plan: &Plan, set: &[String]) -> anyhow::Result<Option<Bef
             run,
         } in wanted
         {
-            let cell = (row, column);
+            let cell = (row.clone(), column.clone());
             hashes.insert(cell.clone(), hash.clone());
             let runs = cells.entry(cell).or_default();
-            if seed == 1 {
+            if *seed == 1 {
                 runs.clear();
             }
-            runs.push(run);
+            runs.push(run.clone());
         }
-        newest = Some((entry.line.t, hash));
+        newest = Some((line.t.clone(), hash));
     }
-    Ok(newest.map(|(t, newest)| Before {
+    newest.map(|(t, newest)| Before {
         t,
         cells,
         newest: hashes
             .into_iter()
-            .filter(|(_, hash)| *hash == newest)
+            .filter(|(_, hash)| hash == newest)
             .map(|(cell, _)| cell)
             .collect(),
-    }))
+    })
 }
 
 /// `difference`: what is another between two runs, in words.
@@ -163,7 +168,7 @@ fn difference(home: &Home, plan: &Plan, old: &RunKey, new: &RunKey) -> String {
 
 impl Changes {
     /// For people, several lines.
-    pub(super) fn text(&self, experiment: &str) -> String {
+    fn text(&self, experiment: &str) -> String {
         let day = self.since.get(..10).unwrap_or(&self.since);
         let mut text = format!("{experiment} has changed since it was last applied here, {day}:\n");
         let mut line = |cells: &[String], one: &str, several: &str| {
@@ -196,42 +201,8 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use rungs_spec::SpecError;
-    use rungs_spec::experiment::Experiment;
-    use rungs_spec::plan::{Options, World};
-    use rungs_spec::protocol::Arithmetic;
-
     use super::*;
-
-    struct Nowhere;
-    impl World for Nowhere {
-        fn device(&self) -> Arithmetic {
-            Arithmetic::Cpu
-        }
-        fn dataset_identity(&self, name: &str) -> Result<String, SpecError> {
-            Ok(format!("{name}@1"))
-        }
-        fn file_digest(&self, path: &str) -> Result<String, SpecError> {
-            Err(SpecError::new(path))
-        }
-        fn experiment(&self, name: &str) -> Result<Arc<Experiment>, SpecError> {
-            Err(SpecError::new(name))
-        }
-    }
-
-    fn plan(rows: &str, seeds: u64) -> Plan {
-        let text = format!(
-            "title = \"t\"\n[base]\ndataset = \"synthetic\"\n[[column]]\nid = \"c\"\n{rows}"
-        );
-        let experiment = Arc::new(Experiment::parse("t", "t.toml", &text).unwrap());
-        let options = Options {
-            seeds: Some(seeds),
-            ..Options::default()
-        };
-        rungs_spec::plan::build(experiment, &options, &Nowhere).unwrap()
-    }
+    use crate::test_plan::plan;
 
     fn applied(plan: &Plan) -> Before {
         let cells = plan.cells.iter();

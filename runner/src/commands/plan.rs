@@ -27,14 +27,8 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<()
     if context.json {
         return output::print_json(&report);
     }
-    let mut text = text(&plans, &report);
-    for plan in &plans {
-        let set = &args.selection.set;
-        if let Some(changes) = super::changes::of(&context.home, plan, set)? {
-            text += &changes.text(&plan.experiment.name);
-        }
-    }
-    output::print(&text)
+    let changes = super::changes::text(&context.home, &plans, &args.selection.set)?;
+    output::print(&(text(&plans, &report) + &changes))
 }
 
 /// The report over these plans, with estimates from all runs that were finished here.

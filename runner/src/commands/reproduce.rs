@@ -47,13 +47,10 @@ pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Resu
     let report = super::plan::report(store.as_ref(), &plans).await?;
     drop(store);
     let undone = report.runs.len() - report.count(RunState::Done);
-    // Before the request: the scheduler writes it into the journal that this reads.
-    for plan in &plans {
-        if let Some(changes) = super::changes::of(&context.home, plan, &options.set)?
-            && !context.quiet
-        {
-            eprint!("{}", changes.text(&plan.experiment.name));
-        }
+    if !context.quiet {
+        // Before the request: the scheduler writes it into the journal that this reads.
+        let changes = super::changes::text(&context.home, &plans, &options.set)?;
+        eprint!("{changes}");
     }
 
     let requests = ask(context, &plans, &options)?;

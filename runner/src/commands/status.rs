@@ -16,7 +16,7 @@ struct Status {
     database: String,
     scheduler: Option<u32>,
     paused: bool,
-    counts: BTreeMap<&'static str, usize>,
+    counts: BTreeMap<&'static str, u64>,
     running: Vec<Running>,
     experiments: Vec<Applied>,
 }
@@ -37,8 +37,8 @@ struct Running {
 struct Applied {
     experiment: String,
     profile: Option<String>,
-    done: usize,
-    runs: usize,
+    done: u64,
+    runs: u64,
 }
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
@@ -65,11 +65,18 @@ async fn status(context: &Context) -> anyhow::Result<Status> {
     };
     status.scheduler = SchedulerLock::holder(&context.home);
     status.paused = store.paused().await?;
-    for row in store.runs(&RunFilter::default()).await? {
-        *status.counts.entry(row.state.word()).or_default() += 1;
-        if row.state != RunState::Running {
-            continue;
+    // Counted by the database: ten thousand rows need not come over to be counted.
+    let of_state = |state| RunFilter {
+        states: vec![state],
+        ..RunFilter::default()
+    };
+    for state in RunState::ALL {
+        let n = store.count_runs(&of_state(state)).await?;
+        if n > 0 {
+            status.counts.insert(state.word(), n);
         }
+    }
+    for row in store.runs(&of_state(RunState::Running)).await? {
         let cells = store.cells_of(&row.key).await?;
         let RunRow {
             key,
@@ -94,17 +101,19 @@ async fn status(context: &Context) -> anyhow::Result<Status> {
         });
     }
     for applied in store.applied(None).await? {
-        let filter = RunFilter {
+        let filter = |states| RunFilter {
+            states,
             experiment: Some(applied.experiment.clone()),
             profile: applied.profile.clone(),
             ..RunFilter::default()
         };
-        let rows = store.runs(&filter).await?;
+        let runs = store.count_runs(&filter(Vec::new())).await?;
+        let done = store.count_runs(&filter(vec![RunState::Done])).await?;
         status.experiments.push(Applied {
             experiment: applied.experiment,
             profile: applied.profile,
-            done: rows.iter().filter(|r| r.state == RunState::Done).count(),
-            runs: rows.len(),
+            done,
+            runs,
         });
     }
     Ok(status)

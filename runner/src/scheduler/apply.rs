@@ -55,35 +55,11 @@ pub fn decisions(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-
-    use rungs_spec::SpecError;
-    use rungs_spec::experiment::Experiment;
-    use rungs_spec::plan::World;
-    use rungs_spec::protocol::Arithmetic;
-
-    struct Nowhere;
-    impl World for Nowhere {
-        fn device(&self) -> Arithmetic {
-            Arithmetic::Cpu
-        }
-        fn dataset_identity(&self, name: &str) -> Result<String, SpecError> {
-            Ok(format!("{name}@1"))
-        }
-        fn file_digest(&self, path: &str) -> Result<String, SpecError> {
-            Err(SpecError::new(path))
-        }
-        fn experiment(&self, name: &str) -> Result<Arc<Experiment>, SpecError> {
-            Err(SpecError::new(name))
-        }
-    }
 
     fn plan() -> Plan {
-        let text = "title = \"t\"\n[base]\ndataset = \"synthetic\"\n[[column]]\nid = \"c\"\n\
-                    [[row]]\nid = \"a\"\n[[row]]\nid = \"b\"\nset = { lr = 0.2 }\n\
+        let rows = "[[row]]\nid = \"a\"\n[[row]]\nid = \"b\"\nset = { lr = 0.2 }\n\
                     [[row]]\nid = \"same\"\non = \"a\"\n";
-        let experiment = Arc::new(Experiment::parse("t", "t.toml", text).unwrap());
-        rungs_spec::plan::build(experiment, &Options::default(), &Nowhere).unwrap()
+        crate::test_plan::plan(rows, 1)
     }
 
     fn queued(states: &BTreeMap<RunKey, RunState>) -> Vec<RunKey> {

@@ -8,10 +8,9 @@ use anyhow::Context as _;
 use rungs_data::decode::Decoder;
 use rungs_data::files::Files;
 use rungs_data::preprocess::affine::Matrix;
-use rungs_data::preprocess::{Layout, Out, Pipeline, Scratch};
+use rungs_data::preprocess::{Out, Pipeline, Scratch};
 use rungs_data::random::{Purpose, Stream};
 use rungs_data::{Dataset, Image, Loader, LoaderConfig, Output};
-use rungs_spec::recipe::{Augment, Variant};
 use serde::Serialize;
 
 use super::usage::{cpu_seconds, peak_bytes, reset_peak};
@@ -122,32 +121,17 @@ impl Bench {
         let count = files.len();
         let batches = args.batches as usize;
         let dataset = files.repeated(args.batch as usize * batches);
-        let config = LoaderConfig {
-            seed: 1,
-            batch_size: args.batch as usize,
-            input_size: args.size,
-            augment: Augment {
-                crop_area: [0.08, 1.0],
-                crop_ratio: [0.75, 4.0 / 3.0],
-                flip: 0.5,
-                hue: 0.4,
-                saturation: 0.4,
-                brightness: 0.4,
-                contrast: 0.0,
-                pca_std: 0.1,
-                antialias: args.antialias,
-                resize_short: (f64::from(args.size) / 0.875).ceil() as u32,
-            },
-            variant: Variant::Paper,
-            max_corrupt: 0,
-            layout: Layout::ChannelsLast,
-            output: if args.bytes {
-                Output::Bytes
-            } else {
-                Output::Floats
-            },
-            workers: usize::from(args.threads.iter().copied().max().unwrap_or(1)),
-        };
+        // The preprocessing of the paper: what a recipe has that says nothing of it.
+        let workers = usize::from(args.threads.iter().copied().max().unwrap_or(1));
+        let recipe = rungs_spec::settle::complete(&toml::Table::new())?;
+        let mut config = LoaderConfig::from_recipe(&recipe, 1, workers);
+        config.batch_size = args.batch as usize;
+        config.input_size = args.size;
+        config.augment.antialias = args.antialias;
+        config.augment.resize_short = (f64::from(args.size) / 0.875).ceil() as u32;
+        if args.bytes {
+            config.output = Output::Bytes;
+        }
         Ok(Bench {
             dataset: Arc::new(dataset),
             files: count,
