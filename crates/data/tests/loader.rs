@@ -416,7 +416,7 @@ fn tensors_come_in_order_unchanged_in_both_splits() {
 #[test]
 fn image_files_give_the_same_batches_for_any_number_of_threads_as_floats_and_as_bytes() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let files = rungs_data::files::Files::below(&dir).unwrap().repeated(64);
+    let files = rungs_data::files::Files::below(&dir).unwrap().repeated(33);
     let data: Arc<dyn Dataset> = Arc::new(files);
     let with = |workers, output, variant| {
         let large = config(20, workers);
