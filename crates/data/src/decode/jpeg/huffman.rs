@@ -210,17 +210,21 @@ impl Table {
             return;
         }
         let short = &self.symbols.short;
-        for (window, (entry, (length, symbol))) in
-            self.entries.iter_mut().zip(short.iter()).enumerate()
-        {
-            *entry = match u32::from(*length) {
-                0 => LONGER,
-                length => fill(
-                    *symbol,
-                    length,
-                    window as u32 & ((1 << (LOOK - length)) - 1),
-                ),
-            };
+        let mut window = 0;
+        while window < 1 << LOOK {
+            let (length, symbol) = short[window];
+            let length = u32::from(length);
+            if length == 0 {
+                // Codes are in the order of their lengths: there are only longer ones from here.
+                self.entries[window..].fill(LONGER);
+                break;
+            }
+            let span = 1 << (LOOK - length);
+            let entries = &mut self.entries[window..window + span];
+            for (suffix, entry) in entries.iter_mut().enumerate() {
+                *entry = fill(symbol, length, suffix as u32);
+            }
+            window += span;
         }
         if ac {
             for (window, entry) in self.skips.iter_mut().enumerate() {
