@@ -8,7 +8,7 @@ BINARIES := runner server trainer
 unexport DATABASE_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help table4 build test test-long lint install uninstall golden golden-statistics bench-step bench-loader gpu-check docs-screenshots \
+.PHONY: help table4 build test test-long lint install uninstall golden golden-statistics bench-step bench-loader bench-ingest bench-scale results gpu-check docs-screenshots \
         prerequisites libtorch fashion-mnist test-tools clean distclean
 .SUFFIXES:
 
@@ -50,9 +50,20 @@ bench-step: build ## a training step beside PyTorch's, six networks (makes its o
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_step.py $(ARGS)
 
-bench-loader: build ## the loader beside torchvision's: ARGS=DIR, a directory of images (makes its own Python environment)
+bench-loader: build ## the loader beside torchvision's and DALI's: ARGS=DIR, a directory of images (makes its own Python environment)
 	@bench/peers/setup
+	@bench/peers/setup loaders
 	@.venv-peers/bin/python bench/peers/torchvision_loader.py $(ARGS)
+
+bench-ingest: build ## points into the database, beside experiment trackers (makes its own Python environment)
+	@bench/peers/setup trackers
+	@.venv-trackers/bin/python bench/peers/trackers.py $(ARGS)
+
+results: build fashion-mnist ## train the tables with 3 seeds and write docs/RESULTS.md (many hours; ARGS="table4:quick" for less)
+	@scripts/make-results $(ARGS)
+
+bench-scale: build ## 10,000 runs: planning, the scheduler's share of each, looking at them
+	@bench/scale.py $(ARGS)
 
 gpu-check: build fashion-mnist ## check the CUDA path on this machine's GPUs (docs/GPU.md); says so where there is none
 	@scripts/gpu-check $(ARGS)
@@ -86,4 +97,4 @@ clean: ## remove what the compiler made
 	@$(CARGO) clean
 
 distclean: clean ## also remove libtorch, Fashion-MNIST and the tools set up here (never results/)
-	@rm -rf .libtorch .libtorch.lock .libtorch.tmp.* .data .tools .venv-peers
+	@rm -rf .libtorch .libtorch.lock .libtorch.tmp.* .data .tools .venv-peers .venv-loaders .venv-statistics .venv-trackers

@@ -14,6 +14,7 @@ Both end with normalised floats of whole batches. Theirs is what the documentati
  - "PIL": PIL decodes, transforms work on PIL images (RandomResizedCrop, flip, ColorJitter(.4, 0, .4, .1);
    Resize, CenterCrop), ToTensor, Normalize;
  - "tensors": torchvision.io.decode_image and the v2 transforms on tensors of bytes.
+DALI on the CPU is a third, where `bench/peers/setup loaders` has made its environment (dali_loader.py).
 Ours also has PCA noise. torchvision antialiases when it shrinks; ours is measured without, as the paper's
 framework works, and with.
 """
@@ -26,10 +27,12 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from loader_turns import MEAN, STD, files_of
 from pytorch_step import ROOT, Side, bounds, median, number, peak_bytes
 
 THEIRS = ("PIL", "tensors")
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+# An environment of its own (bench/peers/setup loaders): DALI is measured where that has been made.
+DALI = ROOT / ".venv-loaders" / "bin" / "python"
 
 
 def child(args):
@@ -41,11 +44,8 @@ def child(args):
     from torchvision.io import ImageReadMode, decode_image, read_file
     from torchvision.transforms import v2
 
-    # As runner bench loader: sorted, `train` or `val` where the directory has them.
-    split = args.dir / ("train" if args.child_pipeline == "train" else "val")
-    root = split if split.is_dir() else args.dir
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
-    mean, std = [123.68 / 255, 116.779 / 255, 103.939 / 255], [58.393 / 255, 57.12 / 255, 57.375 / 255]
+    files = files_of(args.dir, args.child_pipeline)
+    mean, std = [m / 255 for m in MEAN], [s / 255 for s in STD]
     tv = v1 if args.child == "PIL" else v2
     if args.child_pipeline == "train":
         steps = [tv.RandomResizedCrop(args.size), tv.RandomHorizontalFlip(), tv.ColorJitter(0.4, 0, 0.4, 0.1)]
@@ -102,10 +102,12 @@ def child(args):
 def compare(args, pipeline):
     ours = [args.runner, "bench", "loader", str(args.dir), "--turns", "--threads", str(args.threads), "--pipeline", pipeline,
             "--batch", str(args.batch), "--size", str(args.size), "--batches", str(args.batches)]  # fmt: skip
-    theirs = [sys.executable, __file__, str(args.dir), "--threads", str(args.threads), "--batch", str(args.batch),
-              "--size", str(args.size), "--child-pipeline", pipeline]  # fmt: skip
+    theirs = [str(args.dir), "--threads", str(args.threads), "--batch", str(args.batch), "--size", str(args.size),
+              "--child-pipeline", pipeline]  # fmt: skip
     programs = {"Rungs": ours, "Rungs, antialias": [*ours, "--antialias"]}
-    programs |= {f"torchvision, {name}": [*theirs, "--child", name] for name in THEIRS}
+    programs |= {f"torchvision, {name}": [sys.executable, __file__, *theirs, "--child", name] for name in THEIRS}
+    if DALI.exists():
+        programs["DALI"] = [str(DALI), str(pathlib.Path(__file__).with_name("dali_loader.py")), *theirs]
     sides = []
     try:
         for name, command in programs.items():
@@ -125,7 +127,7 @@ def compare(args, pipeline):
     for side in sides:
         entry = {"images_per_s": 1000 * args.batch / median(side.times), "peak_bytes": peaks[side.name], "ms": side.times}
         for base in sides:
-            if base.name.startswith("Rungs") and side.name.startswith("torchvision"):
+            if base.name.startswith("Rungs") and not side.name.startswith("Rungs"):
                 ratios = [t / o for t, o in zip(side.times, base.times)]
                 entry[f"ratio of {base.name}"] = [median(ratios), *bounds(ratios)]
         result["sides"][side.name] = entry

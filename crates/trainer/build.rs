@@ -21,15 +21,32 @@ fn main() {
         let version = std::fs::read_to_string(lib.join("../build-version")).unwrap_or_default();
         println!("cargo:rustc-env=RUNGS_LIBTORCH={}", version.trim());
     }
-    let commit = std::process::Command::new("git")
-        .args(["rev-parse", "--short=12", "HEAD"])
-        .output();
-    if let Ok(output) = commit
-        && output.status.success()
-    {
-        println!(
-            "cargo:rustc-env=RUNGS_COMMIT={}",
-            String::from_utf8_lossy(&output.stdout).trim()
-        );
+    // The commit has to be that of the code built: asked again whenever one of them changes.
+    for code in ["src", "../spec/src", "../data/src"] {
+        println!("cargo:rerun-if-changed={code}");
     }
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
+        && std::path::Path::new(&log).exists()
+    {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    if let Some(commit) = git(&[
+        "describe",
+        "--always",
+        "--dirty",
+        "--exclude=*",
+        "--abbrev=12",
+    ]) {
+        println!("cargo:rustc-env=RUNGS_COMMIT={commit}");
+    }
+}
+
+/// What git says about this work tree, if it is one.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new("git")
+        .args(arguments)
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }

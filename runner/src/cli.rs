@@ -146,22 +146,25 @@ pub struct PlanArgs {
     pub explain: Option<String>,
 }
 
-/// How many attempts run side by side.
-#[derive(Debug, Clone, Args)]
-pub struct SlotArgs {
-    /// Attempts side by side, if not one per GPU or what fits the CPU threads
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub slots: Option<u32>,
-}
-
 /// Where attempts are executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExecutorName {
     /// On this machine.
     Local,
-    /// Submitted to a cluster; refused so far, with what to do instead.
-    #[value(hide = true)]
+    /// As jobs of a Slurm cluster, as HOME/slurm.toml says (docs/SLURM.md).
     Slurm,
+}
+
+/// Where attempts are executed, and how many side by side.
+#[derive(Debug, Clone, Args)]
+pub struct ExecutorArgs {
+    /// Where runs are trained
+    #[arg(long, value_enum, default_value = "local")]
+    pub executor: ExecutorName,
+    /// Attempts side by side, if not one per GPU or what fits the CPU threads; with --executor slurm,
+    /// jobs in its queue, if not max_jobs of slurm.toml
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub slots: Option<u32>,
 }
 
 /// `runner reproduce`.
@@ -170,12 +173,9 @@ pub struct ReproduceArgs {
     /// Which cells.
     #[command(flatten)]
     pub selection: Selection,
-    /// Slots.
+    /// Executor.
     #[command(flatten)]
-    pub slots: SlotArgs,
-    /// Where attempts are executed
-    #[arg(long, value_enum, default_value = "local")]
-    pub executor: ExecutorName,
+    pub executor: ExecutorArgs,
     /// Exit with status 3 if a result contradicts the paper: a verdict `off`, or a significant
     /// wrong sign
     #[arg(long)]
@@ -213,17 +213,17 @@ pub struct TopUpArgs {
     /// Say how many seeds each step needs, and run nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Slots.
+    /// Executor.
     #[command(flatten)]
-    pub slots: SlotArgs,
+    pub executor: ExecutorArgs,
 }
 
 /// `runner daemon`.
 #[derive(Debug, Args)]
 pub struct DaemonArgs {
-    /// Slots.
+    /// Executor.
     #[command(flatten)]
-    pub slots: SlotArgs,
+    pub executor: ExecutorArgs,
 }
 
 /// `runner runs`.
@@ -325,6 +325,16 @@ pub struct ExportArgs {
 pub enum BenchCommand {
     /// How fast images are read, decoded and prepared
     Loader(BenchLoaderArgs),
+    /// How fast points of a run get from its event file into the database, and their room there
+    Ingest(BenchIngestArgs),
+}
+
+/// `runner bench ingest`.
+#[derive(Debug, Args)]
+pub struct BenchIngestArgs {
+    /// Steps of the run, each with a loss and a learning rate
+    #[arg(long, default_value_t = 600_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub steps: u64,
 }
 
 /// Which preprocessing is measured.
@@ -374,9 +384,9 @@ pub struct DashboardArgs {
     /// Address and port to serve on
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub bind: std::net::SocketAddr,
-    /// Slots.
+    /// Executor.
     #[command(flatten)]
-    pub slots: SlotArgs,
+    pub executor: ExecutorArgs,
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ pub fn start_log(log: Log) {
     let default = match log {
         Log::Scheduler => "warn,rungs_runner=info",
         Log::Progress => {
-            "warn,rungs_runner::scheduler::catchup=info,rungs_runner::scheduler::driver=off"
+            "warn,rungs_runner::scheduler::catchup=info,rungs_runner::scheduler::driver=off,\
+             rungs_runner::scheduler::account=off"
         }
         Log::Quiet => "error",
     };

@@ -59,11 +59,13 @@ fn is_small(recipe: &Recipe) -> bool {
 /// What a scheduler shares out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shares {
-    /// Slot names: `cuda:0`, ... or `cpu:0`, ...
+    /// Slot names: `cuda:0`, ... or `cpu:0`, ..., or `slurm` as often as jobs may be in its queue.
     pub slots: Vec<String>,
     /// CPU threads that the attempts alive together may compute with; `None` = no limit, because a
-    /// person chose the number of slots.
+    /// person chose the number of slots, or Slurm shares out its nodes.
     pub threads: Option<u32>,
+    /// The slots are places in Slurm's queue.
+    pub jobs: bool,
 }
 
 impl Shares {
@@ -84,6 +86,7 @@ impl Shares {
             } else {
                 None
             },
+            jobs: false,
         }
     }
 }

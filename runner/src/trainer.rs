@@ -9,6 +9,8 @@ use rungs_spec::home::Home;
 use rungs_spec::protocol::{NUMERICS_VERSION, PROTOCOL_VERSION, TrainerInfo};
 use serde::{Deserialize, Serialize};
 
+use crate::executor::Executor;
+use crate::executor::slurm::Config;
 use crate::files;
 
 /// A trainer that answers and speaks our protocol.
@@ -39,6 +41,9 @@ struct Stamp {
     visible_devices: Option<String>,
     /// CPUs that this process may use: a job system may have given it fewer than the machine has.
     cpus: usize,
+    /// CPUs and GPUs of a job, where runs are trained as jobs of Slurm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<(u32, u32)>,
 }
 
 /// Where the trainer is: `RUNGS_TRAINER`, beside this program, then `PATH`.
@@ -84,14 +89,15 @@ fn is_program(path: &Path) -> bool {
 
 impl Trainer {
     /// Finds the trainer and learns what it can do; asks it only if its file or this machine's
-    /// devices changed since HOME/machine.json was written, and keeps the answer there.
-    pub fn of_home(home: &Home) -> anyhow::Result<Trainer> {
+    /// devices changed since HOME/machine.json was written, and keeps the answer there. Where runs are
+    /// jobs of Slurm, what a job asks for takes the place of this machine's devices.
+    pub fn of_home(home: &Home, executor: &Executor) -> anyhow::Result<Trainer> {
         let path = find()?;
-        let stamp = Stamp::of(&path)?;
+        let stamp = Stamp::of(&path, executor.slurm())?;
         if let Some(info) = remembered(home, &stamp) {
             return Ok(Trainer { path, info });
         }
-        let info = ask(&path)?;
+        let info = asked(&path, executor.slurm())?;
         let text = serde_json::to_string_pretty(&MachineFile {
             info: info.clone(),
             trainer: stamp,
@@ -100,20 +106,30 @@ impl Trainer {
         Ok(Trainer { path, info })
     }
 
-    /// As [`Trainer::of_home`], but writes nothing: for commands that only look.
+    /// As [`Trainer::of_home`], with the executor that the home was last used with, but writes
+    /// nothing: for commands that only look.
     pub fn look(home: &Home) -> anyhow::Result<Trainer> {
         let path = find()?;
-        let stamp = Stamp::of(&path)?;
+        let slurm = match machine_file(home) {
+            Some(MachineFile { trainer, .. }) if trainer.job.is_some() => Config::load(home).ok(),
+            _ => None,
+        };
+        let stamp = Stamp::of(&path, slurm.as_ref())?;
         let info = match remembered(home, &stamp) {
             Some(info) => info,
-            None => ask(&path)?,
+            None => asked(&path, slurm.as_ref())?,
         };
         Ok(Trainer { path, info })
     }
 }
 
+fn asked(path: &Path, slurm: Option<&Config>) -> anyhow::Result<TrainerInfo> {
+    let info = ask(path)?;
+    Ok(slurm.map_or_else(|| info.clone(), |config| config.describe(&info)))
+}
+
 impl Stamp {
-    fn of(path: &Path) -> anyhow::Result<Stamp> {
+    fn of(path: &Path, slurm: Option<&Config>) -> anyhow::Result<Stamp> {
         let meta = path
             .metadata()
             .with_context(|| format!("cannot look at {}", path.display()))?;
@@ -127,14 +143,19 @@ impl Stamp {
             modified_ns: modified.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)),
             visible_devices: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            job: slurm.map(|config| (config.cpus, config.gpus.count().unwrap_or(0))),
         })
     }
 }
 
-fn remembered(home: &Home, stamp: &Stamp) -> Option<TrainerInfo> {
+/// A file that cannot be read is written anew: it holds nothing that cannot be asked again.
+fn machine_file(home: &Home) -> Option<MachineFile> {
     let text = std::fs::read_to_string(home.machine()).ok()?;
-    // A file that cannot be read is written anew: it holds nothing that cannot be asked again.
-    let file: MachineFile = serde_json::from_str(&text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn remembered(home: &Home, stamp: &Stamp) -> Option<TrainerInfo> {
+    let file = machine_file(home)?;
     let known = file.info.protocol == PROTOCOL_VERSION && file.info.numerics == NUMERICS_VERSION;
     (known && file.trainer == *stamp).then_some(file.info)
 }

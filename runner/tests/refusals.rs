@@ -80,14 +80,32 @@ fn wrong_names_are_refused_with_the_nearest_right_one() {
 }
 
 #[test]
-fn slurm_is_refused_with_what_to_do_instead() {
+fn slurm_without_its_programs_its_file_or_with_a_mistake_in_it_is_refused() {
     let bench = Bench::new();
+    let arguments = ["reproduce", "tiny", "--executor", "slurm"];
     refused(
         &bench,
-        &["reproduce", "tiny", "--executor", "slurm"],
-        &["Slurm", "not in this version", "--executor local"],
+        &arguments,
+        &["slurm.toml", "not there", "partition ="],
     );
+    refused(&bench, &["daemon", "--executor", "slurm"], &["slurm.toml"]);
     assert!(!bench.home.exists(), "nothing was made");
+    std::fs::create_dir(&bench.home).unwrap();
+    let file = bench.home.join("slurm.toml");
+    std::fs::write(&file, "cpus = 2\npartiton = \"gpu\"\n").unwrap();
+    refused(
+        &bench,
+        &arguments,
+        &["slurm.toml:2", "`partiton`", "`partition`"],
+    );
+    std::fs::write(&file, "cpus = 2\n").unwrap();
+    let bench = bench.with("PATH", "/nowhere");
+    refused(
+        &bench,
+        &arguments,
+        &["no sbatch on PATH", "--executor local"],
+    );
+    assert!(bench.run_dirs().is_empty());
     refused_by_clap(&bench, &["reproduce", "tiny", "--executor", "slurmy"]);
 }
 

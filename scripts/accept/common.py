@@ -107,9 +107,11 @@ def tests_called(pattern):
     return sorted({name for suite in suites for name in suite["testcases"] if re.search(pattern, name)})
 
 
-def run_tests(names):
+def run_tests(names, data=False):
+    """data: with the real data that RUNGS_TEST_DATA names."""
     expression = " | ".join(f"test(={name})" for name in names)
-    run("cargo", "nextest", "run", "--workspace", "-E", expression, cwd=ROOT, ok=(0,))
+    kept = {"RUNGS_TEST_DATA": os.environ["RUNGS_TEST_DATA"]} if data and "RUNGS_TEST_DATA" in os.environ else {}
+    run("cargo", "nextest", "run", "--workspace", "-E", expression, cwd=ROOT, env=environment(**kept), ok=(0,))
 
 
 # ---- looking at a home's files, which are the truth

@@ -44,7 +44,9 @@ async fn main() -> anyhow::Result<()> {
         .cell("no-bias-decay", "bs1024")
         .ok_or_else(|| anyhow::anyhow!("table4 has that cell"))?
         .runs[0];
-    store.adopt(running, 1, std::process::id(), "cpu-0").await?;
+    store
+        .adopt(running, 1, Some(std::process::id()), "cpu-0")
+        .await?;
     let slot = |name: &str, run| SlotRow {
         slot: name.to_owned(),
         device: "cpu".to_owned(),

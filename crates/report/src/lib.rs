@@ -9,6 +9,7 @@
 //! | how does a table look on a terminal? | [`text`] |
 //! | csv, json, markdown, latex, html? | [`export`] |
 //! | curves as SVG? | [`chart`] |
+//! | how long will a run take, here or on the paper's GPUs? | [`history`], [`published`] |
 //! | every point of a metric as JSON? | [`series`] |
 //! | how is one number written, and one note? | [`mod@format`], [`show`] |
 #![warn(missing_docs)]
@@ -20,9 +21,11 @@ pub mod export;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod format;
+pub mod history;
 pub mod plan;
 pub mod power;
 pub mod profile;
+pub mod published;
 #[cfg(test)]
 mod schema_tests;
 pub mod series;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
+use rungs_spec::RunKey;
 use rungs_spec::plan::Plan;
-use rungs_spec::recipe::Recipe;
 use rungs_spec::result::{RunResult, RunState};
-use rungs_spec::{RunKey, dataset, model};
 use serde::Serialize;
 
 use crate::format::duration;
-use crate::stats::mean::median;
+use crate::history::History;
+use crate::published::{GpuTime, gpu_time};
 
 /// The JSON of `runner plan` (docs/schema/plan.schema.json).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,6 +26,9 @@ pub struct PlanReport {
     pub estimate_s: Option<f64>,
     /// Runs not done whose time is not known.
     pub unknown: usize,
+    /// What the runs would take on GPUs whose speed was published; left out where none of them has a rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<GpuTime>,
 }
 
 /// One run of a plan.
@@ -56,67 +59,6 @@ pub struct PlannedCell {
     pub row: String,
     /// Column id.
     pub column: String,
-}
-
-/// What finished runs took, per unit of work.
-///
-/// The unit is one multiply-accumulate of a training image; where the model's are not known, one
-/// input pixel. Runs of the same model, shape and precision speak first.
-#[derive(Debug, Clone, Default)]
-pub struct History {
-    alike: HashMap<String, Vec<f64>>,
-    all: Vec<f64>,
-}
-
-impl History {
-    /// Of all finished runs among these.
-    pub fn of<'a>(results: impl IntoIterator<Item = &'a RunResult>) -> Self {
-        let mut history = History::default();
-        for run in results.into_iter().filter(|r| r.state == RunState::Done) {
-            let seconds: f64 = run.finished.iter().flat_map(|f| &f.epoch_seconds).sum();
-            let work = run.progress.steps as f64
-                * f64::from(run.recipe.batch_size)
-                * per_image(&run.recipe);
-            if seconds > 0.0 && work > 0.0 {
-                history
-                    .alike
-                    .entry(likeness(&run.recipe))
-                    .or_default()
-                    .push(seconds / work);
-                history.all.push(seconds / work);
-            }
-        }
-        history
-    }
-
-    /// Seconds of a whole run of this recipe; `None` without history, or where the size of its
-    /// dataset is not known.
-    pub fn estimate(&self, recipe: &Recipe) -> Option<f64> {
-        let images = recipe
-            .train_subset
-            .or_else(|| Some(dataset::find(&recipe.dataset)?.train))?;
-        let seen = recipe.steps_per_epoch(images)
-            * u64::from(recipe.batch_size)
-            * u64::from(recipe.epochs);
-        let cost = median(self.alike.get(&likeness(recipe)).unwrap_or(&self.all))?;
-        Some(cost * seen as f64 * per_image(recipe))
-    }
-}
-
-fn likeness(r: &Recipe) -> String {
-    format!(
-        "{} {:?} {} {} {:?} {}",
-        r.model, r.depths, r.width, r.input_size, r.precision, r.dataset
-    )
-}
-
-/// Work of one training image.
-fn per_image(recipe: &Recipe) -> f64 {
-    let classes = dataset::find(&recipe.dataset).map_or(1000, |d| d.classes);
-    match model::Model::of_recipe(recipe, classes) {
-        Ok(network) => model::counts(&network, recipe.input_size).macs as f64,
-        Err(_) => f64::from(recipe.input_size).powi(2),
-    }
 }
 
 impl PlanReport {
@@ -164,6 +106,7 @@ impl PlanReport {
             requested: runs.iter().map(|r| r.cells.len()).sum(),
             estimate_s: (!known.is_empty() || runs.is_empty()).then(|| known.iter().sum()),
             unknown: runs.iter().filter(|r| r.estimate_s.is_none()).count(),
+            published: gpu_time(plans),
             runs,
         }
     }
@@ -285,6 +228,23 @@ impl PlanReport {
             };
         }
         out.push('\n');
+        if let Some(time) = &self.published {
+            let GpuTime {
+                gpu,
+                hours,
+                runs,
+                longest_hours,
+            } = time;
+            let days = |gpus: f64| (hours / gpus).max(longest_hours / gpus.min(8.0)) / 24.0;
+            let _ = writeln!(
+                out,
+                "at the paper's published speed: {} on {hours:.0} {gpu} hours, {:.1} days on 8 of them, {:.1} on 64 \
+                 (docs/SCALING.md)",
+                plural(*runs),
+                days(8.0),
+                days(64.0)
+            );
+        }
         out
     }
 }

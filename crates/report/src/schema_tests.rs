@@ -10,7 +10,8 @@ use rungs_spec::recipe::CheckpointRef;
 use serde_json::{Value, json};
 
 use crate::fixtures;
-use crate::plan::{History, PlanReport};
+use crate::history::History;
+use crate::plan::PlanReport;
 use crate::table::{Select, build};
 
 fn schema(name: &str) -> Value {

@@ -43,6 +43,10 @@ impl Home {
     pub fn database(&self) -> PathBuf {
         self.0.join("rungs.db")
     }
+    /// How runs are submitted to Slurm (docs/SLURM.md).
+    pub fn slurm(&self) -> PathBuf {
+        self.0.join("slurm.toml")
+    }
     /// All run directories.
     pub fn runs(&self) -> PathBuf {
         self.0.join("runs")
@@ -78,6 +82,19 @@ impl RunDir {
             .parse()
             .ok()
             .filter(|n| *n > 0)
+    }
+    /// Exit status of the trainer of one attempt, left by the script of its Slurm job, which outlives
+    /// the runner.
+    pub fn exit_status(&self, n: u32) -> PathBuf {
+        self.0.join(format!("attempt-{n}.exit"))
+    }
+    /// The Slurm job that works on the run, or is about to; there as long as it is not over.
+    pub fn job(&self) -> PathBuf {
+        self.0.join("job.json")
+    }
+    /// The script of that job.
+    pub fn job_script(&self) -> PathBuf {
+        self.0.join("job.sh")
     }
     /// Checkpoints `N-last.safetensors`, `N-best.safetensors`.
     pub fn checkpoints(&self) -> PathBuf {

@@ -107,6 +107,13 @@ pub const METRICS: &[Metric] = &[
         Direction::None,
     ),
     m(
+        "system/corrupt_images",
+        "Undecodable images of the epoch",
+        "",
+        0,
+        Direction::None,
+    ),
+    m(
         "system/skipped_steps",
         "Steps skipped by overflow",
         "",
@@ -117,6 +124,13 @@ pub const METRICS: &[Metric] = &[
         "system/loss_scale",
         "Dynamic loss scale",
         "",
+        0,
+        Direction::None,
+    ),
+    m(
+        "system/cpu_s",
+        "CPU time of the attempt",
+        "s",
         0,
         Direction::None,
     ),

@@ -59,11 +59,12 @@ pub(crate) async fn run_id(tx: &mut SqliteConnection, run: &RunKey) -> Result<i6
     {
         return Ok(id);
     }
-    Ok(
-        sqlx::query_scalar!("INSERT INTO runs (key) VALUES (?) RETURNING id", key)
-            .fetch_one(&mut *tx)
-            .await?,
+    Ok(sqlx::query_scalar!(
+        r#"INSERT INTO runs (key) VALUES (?) RETURNING id AS "id!""#,
+        key
     )
+    .fetch_one(&mut *tx)
+    .await?)
 }
 
 pub(crate) async fn register(

@@ -45,5 +45,5 @@ pub use error::StoreError;
 pub use filter::{RunFilter, RunOrder};
 pub use lists::{Applied, AttemptRow, AttemptState, CellOf, RunRow, SlotRow};
 pub use place::database_path;
-pub use queue::{AttemptEnd, Claim};
+pub use queue::{AttemptEnd, Claim, JOB_SLOT};
 pub use reindex::{Reindexed, reindex};

@@ -14,6 +14,9 @@ use crate::error::StoreError;
 use crate::lists::SlotRow;
 use crate::time::{now_ms, small};
 
+/// How the slot of an attempt begins that a job of Slurm executes; the number of the job follows.
+pub const JOB_SLOT: &str = "slurm:";
+
 /// A run taken off the queue for a slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
@@ -61,10 +64,31 @@ impl Store {
     /// queueing; only runs whose dependencies are done and whose back-off is over.
     /// `None` while paused or when nothing can run. Atomic: no run is claimed twice.
     pub async fn claim(&self, slot: &str) -> Result<Option<Claim>, StoreError> {
+        self.claim_best(slot, false).await
+    }
+
+    /// As [`Store::claim`], for a slot of Slurm: of equal runs those whose dependencies are done go
+    /// first, but also a run goes whose dependencies are done or in a job ([`JOB_SLOT`]), for Slurm
+    /// can hold the one job back until the other has succeeded.
+    pub async fn claim_ahead(&self, slot: &str) -> Result<Option<Claim>, StoreError> {
+        self.claim_best(slot, true).await
+    }
+
+    async fn claim_best(&self, slot: &str, ahead: bool) -> Result<Option<Claim>, StoreError> {
         let mut tx = self.begin().await?;
-        let claim = claim(&mut tx, slot, now_ms()).await.map_err(self.here())?;
+        let claim = claim(&mut tx, slot, ahead, now_ms())
+            .await
+            .map_err(self.here())?;
         self.commit(tx).await?;
         Ok(claim)
+    }
+
+    /// Takes a claim back of which nothing came, as if it had never been: the number of the attempt
+    /// is free again, no try is used. Nothing happens to an attempt that has events.
+    pub async fn unclaim(&self, run: &RunKey, attempt: u32) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        unclaim(&mut tx, run, attempt).await.map_err(self.here())?;
+        self.commit(tx).await
     }
 
     /// Remembers the process of a claimed attempt.
@@ -106,12 +130,13 @@ impl Store {
         self.commit(tx).await
     }
 
-    /// A live trainer was found after a restart: the run is running again, nothing is claimed twice.
+    /// A live trainer was found after a restart, or a job is Slurm's now (no `pid`): the run is
+    /// running, nothing is claimed twice.
     pub async fn adopt(
         &self,
         run: &RunKey,
         attempt: u32,
-        pid: u32,
+        pid: Option<u32>,
         slot: &str,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
@@ -147,22 +172,13 @@ impl Store {
 async fn claim(
     tx: &mut SqliteConnection,
     slot: &str,
+    ahead: bool,
     now: i64,
 ) -> Result<Option<Claim>, StoreError> {
-    let best = sqlx::query!(
-        r#"SELECT r.id AS "id!", r.key AS "key!", r.tries AS "tries!",
-               (SELECT ifnull(max(a.attempt), 0) FROM attempts a WHERE a.run_id = r.id) AS "attempts!: i64"
-           FROM runs r
-           WHERE r.state = 'queued' AND r.file IS NOT NULL AND (r.retry_at_ms IS NULL OR r.retry_at_ms <= ?)
-             AND (SELECT paused FROM index_state) = 0
-             AND NOT EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id
-                             WHERE d.run_id = r.id AND s.state != 'done')
-           ORDER BY r.priority DESC, ifnull(json_extract(r.file, '$.timing'), 0), EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id) DESC, r.queue_order, r.id
-           LIMIT 1"#,
-        now
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
+    let best = match ahead {
+        false => best(tx, now).await?,
+        true => best_ahead(tx, now).await?,
+    };
     let Some(best) = best else { return Ok(None) };
     let run = RunKey::parse(&best.key)
         .ok_or_else(|| StoreError::damaged(format!("{:?} is not a run key", best.key)))?;
@@ -191,6 +207,76 @@ async fn claim(
         attempt_id,
         tries: small(best.tries + 1),
     }))
+}
+
+/// What a claim would take.
+struct Best {
+    id: i64,
+    key: String,
+    tries: i64,
+    attempts: i64,
+}
+
+/// In the order of the index `runs_queue`, so that the first row that may start ends the search. The planner
+/// has to be told: it thinks that few runs are queued.
+async fn best(tx: &mut SqliteConnection, now: i64) -> Result<Option<Best>, StoreError> {
+    let best = sqlx::query_as!(
+        Best,
+        r#"SELECT r.id AS "id!", r.key AS "key!", r.tries AS "tries!",
+               (SELECT ifnull(max(a.attempt), 0) FROM attempts a WHERE a.run_id = r.id) AS "attempts!: i64"
+           FROM runs r INDEXED BY runs_queue
+           WHERE r.state = 'queued' AND r.file IS NOT NULL AND (r.retry_at_ms IS NULL OR r.retry_at_ms <= ?1)
+             AND (SELECT paused FROM index_state) = 0
+             AND NOT EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id
+                             WHERE d.run_id = r.id AND s.state != 'done')
+           ORDER BY r.priority DESC, r.timing, r.attempted DESC, r.queue_order, r.id
+           LIMIT 1"#,
+        now
+    );
+    Ok(best.fetch_optional(&mut *tx).await?)
+}
+
+/// As [`best`], for [`Store::claim_ahead`].
+async fn best_ahead(tx: &mut SqliteConnection, now: i64) -> Result<Option<Best>, StoreError> {
+    let jobs = format!("{JOB_SLOT}*");
+    let best = sqlx::query_as!(
+        Best,
+        r#"SELECT r.id AS "id!", r.key AS "key!", r.tries AS "tries!",
+               (SELECT ifnull(max(a.attempt), 0) FROM attempts a WHERE a.run_id = r.id) AS "attempts!: i64"
+           FROM runs r
+           WHERE r.state = 'queued' AND r.file IS NOT NULL AND (r.retry_at_ms IS NULL OR r.retry_at_ms <= ?1)
+             AND (SELECT paused FROM index_state) = 0
+             AND NOT EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id
+                             WHERE d.run_id = r.id AND s.state != 'done'
+                               AND NOT (s.state = 'running'
+                                        AND EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = s.id AND a.state = 'running' AND a.slot GLOB ?2)))
+           ORDER BY r.priority DESC,
+               EXISTS (SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id WHERE d.run_id = r.id AND s.state != 'done'),
+               r.timing, r.attempted DESC, r.queue_order, r.id
+           LIMIT 1"#,
+        now,
+        jobs
+    );
+    Ok(best.fetch_optional(&mut *tx).await?)
+}
+
+async fn unclaim(tx: &mut SqliteConnection, run: &RunKey, attempt: u32) -> Result<(), StoreError> {
+    let id = run_id(tx, run).await?;
+    let attempt = i64::from(attempt);
+    let gone = sqlx::query!(
+        "DELETE FROM attempts WHERE run_id = ? AND attempt = ? AND state = 'running' AND started_at_ms IS NULL",
+        id,
+        attempt
+    );
+    if gone.execute(&mut *tx).await?.rows_affected() == 0 {
+        return Ok(());
+    }
+    let back = sqlx::query!(
+        "UPDATE runs SET state = 'queued', tries = max(0, tries - 1) WHERE id = ? AND state = 'running'",
+        id
+    );
+    back.execute(&mut *tx).await?;
+    Ok(())
 }
 
 async fn ended(
@@ -272,11 +358,11 @@ async fn adopt(
     tx: &mut SqliteConnection,
     run: &RunKey,
     attempt: u32,
-    pid: u32,
+    pid: Option<u32>,
     slot: &str,
 ) -> Result<(), StoreError> {
     let id = run_id(tx, run).await?;
-    let (attempt, pid, now) = (i64::from(attempt), i64::from(pid), now_ms());
+    let (attempt, pid, now) = (i64::from(attempt), pid.map(i64::from), now_ms());
     sqlx::query!(
         "INSERT INTO attempts (run_id, attempt, state, slot, pid, claimed_at_ms) VALUES (?, ?, 'running', ?, ?, ?)
          ON CONFLICT (run_id, attempt) DO UPDATE

@@ -169,6 +169,9 @@ pub struct BenchStepArgs {
     /// Take turns with another program: for every line on standard input so many steps, answered by a JSON line
     #[arg(long, conflicts_with = "steps")]
     pub turns: bool,
+    /// Log every step into this new event file, as a run does, and tell which share of the time that takes
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
     pub json: bool,

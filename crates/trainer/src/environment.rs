@@ -12,6 +12,10 @@ pub struct Environment {
     pub cpu: String,
     /// Process id.
     pub pid: u32,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Version of the GPU driver, if there is one.
+    pub driver: Option<String>,
     /// Device computed on.
     pub device: String,
     /// libtorch's compute threads.
@@ -97,6 +101,26 @@ fn gpu_name(i: i64) -> Option<String> {
     text.lines()
         .find_map(|line| line.strip_prefix("Model:"))
         .map(|name| name.trim().to_owned())
+}
+
+/// Version of NVIDIA's kernel module, if it is loaded.
+pub fn driver() -> Option<String> {
+    let text = std::fs::read_to_string("/sys/module/nvidia/version").ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Program and arguments of this process.
+pub fn command() -> Vec<String> {
+    let words = std::env::args_os();
+    words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// CPU time of all threads of this process, seconds.
+pub fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
 /// Host name.

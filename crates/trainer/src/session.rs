@@ -51,6 +51,8 @@ pub struct Session<'a> {
     checkpointed: Instant,
     at: Position,
     readback: Readback,
+    /// Images of the epoch that could not be decoded, as `max_corrupt` allows; since the attempt began.
+    corrupt: u64,
     epoch_started: Instant,
     epoch_seconds: Vec<f64>,
 }
@@ -84,8 +86,14 @@ impl Session<'_> {
         let kind = self.training.arithmetic().master();
         let started = Instant::now();
         let first_step = self.at.step;
+        self.corrupt = 0;
         for batch in loader {
-            let (images, labels) = batch::tensors(&batch?, kind, self.training.device)?;
+            let batch = batch?;
+            for error in &batch.corrupt {
+                eprintln!("epoch {}: {error}; max_corrupt allows it", epoch + 1);
+            }
+            self.corrupt += batch.corrupt.len() as u64;
+            let (images, labels) = batch::tensors(&batch, kind, self.training.device)?;
             let step = self.at.step;
             let lr = self.schedule.lr(step);
             let loss = self.training.step(&images, &labels, step, lr)?;
@@ -174,6 +182,7 @@ impl Session<'_> {
                 "system/rss_bytes".to_owned(),
                 Num(environment::resident_bytes() as f64),
             ),
+            ("system/cpu_s".to_owned(), Num(environment::cpu_seconds())),
         ]);
         // An attempt that resumes at an evaluation has trained nothing.
         if self.readback.images_per_s > 0.0 {
@@ -181,6 +190,10 @@ impl Session<'_> {
                 "system/images_per_s".to_owned(),
                 Num(self.readback.images_per_s),
             );
+        }
+        if self.loader.max_corrupt > 0 {
+            let corrupt = Num(self.corrupt as f64);
+            metrics.insert("system/corrupt_images".to_owned(), corrupt);
         }
         if self.training.arithmetic().is_half() {
             let skipped = self.training.optimiser.skipped.int64_value(&[]);

@@ -77,7 +77,8 @@ fn results(facts: &mut Map<String, Value>, result: &RunResult) {
     }
 }
 
-fn flatten(facts: &mut Map<String, Value>, path: &str, value: &Value) {
+/// Leaves of a JSON value by their dotted paths.
+pub(super) fn flatten(facts: &mut Map<String, Value>, path: &str, value: &Value) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {

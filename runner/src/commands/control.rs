@@ -9,7 +9,9 @@ use rungs_store::requests;
 
 use crate::cli::RunArgs;
 use crate::context::Context;
+use crate::executor::{local, slurm};
 use crate::output;
+use crate::scheduler::catchup::Orphan;
 use crate::scheduler::requests::{carry_out_all, take_refusal};
 use crate::scheduler::{SchedulerLock, catchup};
 
@@ -45,8 +47,8 @@ async fn ask(context: &Context, request: &Request, done: &str) -> anyhow::Result
             let (ledger, orphans) = catchup::open(&context.home, &context.database(), lock).await?;
             for run in carry_out_all(&ledger, None).await? {
                 // Nobody watches this trainer, so nobody else will tell it.
-                for orphan in orphans.iter().filter(|o| o.id.run == run && o.pid != 0) {
-                    crate::executor::local::terminate(orphan.pid);
+                for orphan in orphans.iter().filter(|o| o.id.run == run) {
+                    tell_to_leave(orphan).await;
                 }
             }
             break;
@@ -75,4 +77,16 @@ async fn ask(context: &Context, request: &Request, done: &str) -> anyhow::Result
         );
     }
     Ok(())
+}
+
+async fn tell_to_leave(orphan: &Orphan) {
+    match &orphan.job {
+        Some(job) => {
+            if let Err(refusal) = slurm::commands::cancel(job).await {
+                tracing::warn!("cannot cancel {}: {refusal}", job.shown());
+            }
+        }
+        None if orphan.pid != 0 => local::terminate(orphan.pid),
+        None => {}
+    }
 }

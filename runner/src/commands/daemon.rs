@@ -6,6 +6,7 @@ use anyhow::bail;
 
 use crate::cli::DaemonArgs;
 use crate::context::Context;
+use crate::executor::Executor;
 use crate::interrupt;
 use crate::scheduler::SchedulerLock;
 use crate::scheduler::driver::{Driver, Goal};
@@ -16,19 +17,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: &Context, args: &DaemonArgs) -> anyhow::Result<()> {
     let stop = interrupt::listen()?;
-    let trainer = Trainer::of_home(&context.home)?;
+    let executor = Executor::of(args.executor.executor, &context.home).await?;
+    let trainer = Trainer::of_home(&context.home, &executor)?;
     let lock = take_lock(context).await?;
     let driver = Driver::open(
         &context.home,
         &context.database(),
         lock,
         trainer,
-        args.slots.slots,
+        executor.clone(),
+        args.executor.slots,
     )
     .await?;
     if !context.quiet {
+        let stops = match executor {
+            Executor::Local => "lets the trainers write a checkpoint and stops",
+            Executor::Slurm(_) => "leaves; jobs go on in Slurm",
+        };
         eprintln!(
-            "running what is queued in {}; Ctrl-C lets the trainers write a checkpoint and stops",
+            "running what is queued in {}; Ctrl-C {stops}",
             context.home.dir().display()
         );
     }

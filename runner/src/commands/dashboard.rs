@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::cli::DashboardArgs;
 use crate::context::Context;
+use crate::executor::Executor;
 use crate::scheduler::SchedulerLock;
 use crate::scheduler::driver::{Driver, Goal};
 use crate::scheduler::machine::Stop;
@@ -19,6 +20,7 @@ pub(super) async fn run(context: &Context, args: &DashboardArgs) -> anyhow::Resu
     let stop = interrupt::listen()?;
     std::fs::create_dir_all(context.home.dir())
         .map_err(|error| crate::files::explain(context.home.dir(), error))?;
+    let executor = Executor::of(args.executor.executor, &context.home).await?;
     let listen = rungs_server::bind(&context.home, args.bind).await?;
     if context.json {
         let (address, url) = (listen.address, &listen.url);
@@ -37,10 +39,10 @@ pub(super) async fn run(context: &Context, args: &DashboardArgs) -> anyhow::Resu
     };
     let server = rungs_server::serve(listen, context.home.clone(), context.database(), until);
     // Pages without a trainer are still worth reading.
-    match Trainer::of_home(&context.home) {
+    match Trainer::of_home(&context.home, &executor) {
         Ok(trainer) => {
             let scheduler = async {
-                let outcome = schedule(context, args, trainer, stop).await;
+                let outcome = schedule(context, args, trainer, executor, stop).await;
                 if let Err(error) = &outcome {
                     let why = crate::failure::paragraph(error);
                     tracing::error!("nothing is trained any more, pages stay up: {why}");
@@ -66,6 +68,7 @@ async fn schedule(
     context: &Context,
     args: &DashboardArgs,
     trainer: Trainer,
+    executor: Executor,
     mut stop: watch::Receiver<Option<Stop>>,
 ) -> anyhow::Result<()> {
     let mut told = false;
@@ -75,7 +78,8 @@ async fn schedule(
         }
         if let Some(lock) = SchedulerLock::try_take(&context.home)? {
             let db = context.database();
-            let driver = Driver::open(&context.home, &db, lock, trainer, args.slots.slots).await?;
+            let slots = args.executor.slots;
+            let driver = Driver::open(&context.home, &db, lock, trainer, executor, slots).await?;
             return driver.run(Goal::Stopped, stop).await;
         }
         if !told {

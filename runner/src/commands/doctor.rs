@@ -7,7 +7,9 @@ use rungs_store::Store;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cli::ExecutorName;
 use crate::context::Context;
+use crate::executor::{Executor, slurm};
 use crate::scheduler::SchedulerLock;
 use crate::trainer::Trainer;
 use crate::{failure, output, slots};
@@ -48,7 +50,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
     findings.extend(datasets(context));
     findings.push(database(context).await);
     findings.push(scheduler(context));
-    findings.push(slurm());
+    findings.push(slurm(context).await);
     if context.json {
         return output::print_json(&serde_json::json!({ "findings": findings }));
     }
@@ -206,17 +208,33 @@ fn scheduler(context: &Context) -> Finding {
     }
 }
 
-fn slurm() -> Finding {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    match std::env::split_paths(&path)
-        .map(|dir| dir.join("sbatch"))
-        .find(|p| p.exists())
-    {
-        Some(sbatch) => finding("slurm", Health::Ok, sbatch.display().to_string()),
-        None => finding(
+async fn slurm(context: &Context) -> Finding {
+    let home = &context.home;
+    let Some(sbatch) = slurm::commands::find("sbatch") else {
+        return finding(
             "slurm",
             Health::Absent,
             "no sbatch on PATH: runs stay on this machine",
+        );
+    };
+    if !home.slurm().exists() {
+        let says = format!(
+            "{}; write {} to use it (docs/SLURM.md)",
+            sbatch.display(),
+            home.slurm().display()
+        );
+        return finding("slurm", Health::Absent, says);
+    }
+    match Executor::of(ExecutorName::Slurm, home).await {
+        Ok(_) => finding(
+            "slurm",
+            Health::Ok,
+            format!(
+                "{}, takes jobs as {} says",
+                sbatch.display(),
+                home.slurm().display()
+            ),
         ),
+        Err(error) => finding("slurm", Health::Bad, failure::paragraph(&error)),
     }
 }

@@ -1,6 +1,7 @@
 //! What the commands do, one file each. Options are in `cli.rs`.
 
 mod bench;
+mod changes;
 mod claims;
 mod compare;
 mod control;
@@ -20,7 +21,7 @@ mod show;
 mod status;
 mod top_up;
 
-use crate::cli::{BenchCommand, Cli, Command};
+use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::output::Log;
 
@@ -58,7 +59,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Data(args) => data::run(&context, &args),
         Command::Doctor => doctor::run(&context).await,
         Command::Reindex => reindex::run(&context).await,
-        Command::Bench(BenchCommand::Loader(args)) => bench::loader(&context, &args),
+        Command::Bench(command) => bench::run(&context, &command).await,
         Command::Dashboard(args) => dashboard::run(&context, &args).await,
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use rungs_report::format::duration;
-use rungs_report::plan::{History, PlanReport};
+use rungs_report::history::History;
+use rungs_report::plan::PlanReport;
 use rungs_spec::RunKey;
 use rungs_spec::plan::{Plan, explain};
 use rungs_spec::result::{RunResult, RunState};
@@ -26,7 +27,14 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<()
     if context.json {
         return output::print_json(&report);
     }
-    output::print(&text(&plans, &report))
+    let mut text = text(&plans, &report);
+    for plan in &plans {
+        let set = &args.selection.set;
+        if let Some(changes) = super::changes::of(&context.home, plan, set)? {
+            text += &changes.text(&plan.experiment.name);
+        }
+    }
+    output::print(&text)
 }
 
 /// The report over these plans, with estimates from all runs that were finished here.

@@ -13,8 +13,9 @@ use rungs_spec::result::RunState;
 use rungs_store::{Store, requests};
 
 use super::plan::work_left;
-use crate::cli::{ExecutorName, ReproduceArgs};
+use crate::cli::ReproduceArgs;
 use crate::context::{self, Context};
+use crate::executor::Executor;
 use crate::failure::Failure;
 use crate::progress::{self, Wanted};
 use crate::scheduler::apply;
@@ -26,21 +27,16 @@ mod attend;
 pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Result<()> {
     let ReproduceArgs {
         selection,
-        slots,
         executor,
         check,
     } = args;
-    if *executor == ExecutorName::Slurm {
-        bail!(
-            "Slurm execution is not in this version; run with --executor local, inside an allocation \
-             if need be: `srun runner reproduce ...` trains on the node that it was given"
-        );
-    }
     // A wrong name is refused before anything is made, a missing trainer before anything is queued.
     let options = context::options(selection);
     let store = context.reader().await?;
     context::plans(context, store.as_ref(), &context.world()?, selection).await?;
-    let trainer = Trainer::of_home(&context.home)?;
+    let slots = executor.slots;
+    let executor = Executor::of(executor.executor, &context.home).await?;
+    let trainer = Trainer::of_home(&context.home, &executor)?;
     let plans = context::plans(context, store.as_ref(), &context.world()?, selection).await?;
     let wanted = Wanted::of(&plans);
     let before = states(store.as_ref(), &wanted.keys()).await?;
@@ -51,6 +47,14 @@ pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Resu
     let report = super::plan::report(store.as_ref(), &plans).await?;
     drop(store);
     let undone = report.runs.len() - report.count(RunState::Done);
+    // Before the request: the scheduler writes it into the journal that this reads.
+    for plan in &plans {
+        if let Some(changes) = super::changes::of(&context.home, plan, &options.set)?
+            && !context.quiet
+        {
+            eprint!("{}", changes.text(&plan.experiment.name));
+        }
+    }
 
     let requests = ask(context, &plans, &options)?;
     if undone > 0 && !context.quiet {
@@ -64,7 +68,8 @@ pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Resu
     let attend = attend::Attend {
         context,
         trainer,
-        slots: slots.slots,
+        executor,
+        slots,
         wanted: &wanted,
         requests,
     };

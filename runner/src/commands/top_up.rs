@@ -5,7 +5,7 @@ use rungs_report::power::{Needed, needed};
 use rungs_spec::plan::Options;
 use serde_json::json;
 
-use crate::cli::{ExecutorName, ReproduceArgs, Selection, TopUpArgs};
+use crate::cli::{ReproduceArgs, Selection, TopUpArgs};
 use crate::context::Context;
 use crate::output;
 
@@ -79,8 +79,7 @@ pub(super) async fn run(context: &Context, args: &TopUpArgs) -> anyhow::Result<(
             rows: None,
             columns: None,
         },
-        slots: args.slots.clone(),
-        executor: ExecutorName::Local,
+        executor: args.executor.clone(),
         check: false,
     };
     super::reproduce::run(context, &reproduce).await

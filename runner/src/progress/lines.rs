@@ -6,6 +6,7 @@ use std::time::Instant;
 use rungs_report::format::duration;
 use rungs_spec::RunKey;
 use rungs_spec::result::RunState;
+use rungs_store::JOB_SLOT;
 
 use super::{Show, Snapshot, Wanted, evaluation_text, time_left};
 use crate::scheduler::catchup;
@@ -57,8 +58,11 @@ impl Lines {
             told.state = Some(state);
             let evaluation = now.results.get(run).and_then(evaluation_text);
             let running = state == RunState::Running;
+            // Slurm has not taken it in yet, and may not.
+            let asked_for = row.is_some_and(|row| row.slot.as_deref() == Some("slurm"));
             if let Some(row) = row
                 && running
+                && !asked_for
                 && row.attempts > before.attempt
             {
                 told.attempt = row.attempts;
@@ -70,6 +74,10 @@ impl Lines {
                 lines.push(match row.slot.as_deref() {
                     Some(catchup::ADOPTED) => {
                         format!("{name}: its trainer is still alive and goes on{attempt}")
+                    }
+                    Some(slot) if slot.starts_with(JOB_SLOT) => {
+                        let number = slot.trim_start_matches(JOB_SLOT);
+                        format!("{name}: in Slurm as job {number}{attempt}")
                     }
                     slot => format!("{name}: started on {}{attempt}", slot.unwrap_or("?")),
                 });
@@ -107,7 +115,9 @@ impl Lines {
                         let why = message.unwrap_or_default();
                         lines.push(format!("{name}: will be tried again: {why}"));
                     }
-                    RunState::Queued if before.state == Some(RunState::Running) => {
+                    RunState::Queued
+                        if before.state == Some(RunState::Running) && before.attempt > 0 =>
+                    {
                         lines.push(format!("{name}: stopped, queued again"));
                     }
                     RunState::New | RunState::Blocked | RunState::Queued | RunState::Running => {}

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rungs_spec::RunKey;
-use rungs_spec::home::{Home, JournalEntry};
+use rungs_spec::home::{Home, JournalEntry, RunDir};
 use rungs_spec::result::RunState;
-use rungs_store::{AttemptEnd, Reindexed, RunFilter, Store};
+use rungs_store::{AttemptEnd, Reindexed, RunFilter, RunRow, Store};
 
 use super::ending::{Ending, Exit, Verdict, judge};
+use super::jobs_left::{self, JobsLeft, Left};
 use super::ledger::{Ledger, run_file};
 use super::machine::AttemptId;
-use super::{SchedulerLock, ingest};
+use super::{SchedulerLock, ingest, jobs};
 use crate::clock;
+use crate::executor::slurm::Job;
 use crate::executor::{alive, local};
 
 /// The slot of an attempt whose trainer outlived its scheduler.
@@ -24,8 +26,10 @@ pub const ADOPTED: &str = "adopted";
 pub struct Orphan {
     /// What it executes.
     pub id: AttemptId,
-    /// Its process; 0 if unknown.
+    /// Its process; 0 if unknown, or if it is a job's.
     pub pid: u32,
+    /// The job of Slurm that executes it, if one does.
+    pub job: Option<Job>,
     /// CPU threads it computes with.
     pub threads: u32,
     /// Whether it is a timing run.
@@ -105,6 +109,7 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
             alive_by_run.insert(trainer.run.clone(), trainer);
         }
     }
+    let mut jobs_left = JobsLeft::default();
     let mut orphans = Vec::new();
     for row in open {
         let run = &row.key;
@@ -112,6 +117,36 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
         let attempts = ingest::attempts(&run_dir)?;
         for attempt in &attempts {
             ingest::attempt(store, home, run, *attempt).await?;
+        }
+        if row.state == RunState::Cancelled {
+            jobs_left::cancel(run, &run_dir).await?;
+        } else if let Some(left) = jobs_left.of(&run_dir).await? {
+            match left {
+                Left::Alive { job, attempt } => {
+                    store.adopt(run, attempt, None, &job.slot()).await?;
+                    jobs_left::tell_past(store, run, &run_dir, attempt).await?;
+                    orphans.push(orphan(home, &row, attempt, Alive::Job(job)));
+                    continue;
+                }
+                Left::Over {
+                    attempt,
+                    exit,
+                    failed,
+                } if alive::lock_holder(&run_dir).is_none() => {
+                    jobs_left::tell_past(store, run, &run_dir, attempt).await?;
+                    let said = ingest::said(&run_dir, attempt)?;
+                    let failed = failed.map(|(c, m)| (c, jobs::with_tail(m, &run_dir.log())));
+                    let said = ingest::Said {
+                        failed: said.failed.clone().or(failed),
+                        ..said
+                    };
+                    ended_before(ledger, run, attempt, exit, said, row.tries).await?;
+                    job_over(&run_dir)?;
+                    continue;
+                }
+                // Slurm has lost sight of its trainer.
+                Left::Over { .. } => job_over(&run_dir)?,
+            }
         }
         // The attempt that counts: of the database, which claims before a trainer writes, or of the
         // files, if the database was rebuilt.
@@ -124,19 +159,8 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
         match pid {
             Some(pid) if row.state != RunState::Cancelled => {
                 let attempt = by_command.and_then(|t| t.attempt).unwrap_or(attempt).max(1);
-                let (threads, timing) =
-                    run_file(home, run).map_or((1, false), |f| (f.compute_threads, f.timing));
-                store.adopt(run, attempt, pid, ADOPTED).await?;
-                orphans.push(Orphan {
-                    id: AttemptId {
-                        run: run.clone(),
-                        attempt,
-                    },
-                    pid,
-                    threads,
-                    timing,
-                    tries: row.tries.max(1),
-                });
+                store.adopt(run, attempt, Some(pid), ADOPTED).await?;
+                orphans.push(orphan(home, &row, attempt, Alive::Process(pid)));
             }
             Some(pid) if alive::works_on(pid, home, run) => {
                 tracing::info!(
@@ -152,7 +176,7 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
                     Some(last) if *last == attempt => ingest::said(&run_dir, *last)?,
                     _ => ingest::Said::default(),
                 };
-                ended_unseen(ledger, run, attempt, said, row.tries).await?;
+                ended_before(ledger, run, attempt, Exit::Unseen, said, row.tries).await?;
             }
             Some(_) | None => {}
         }
@@ -160,16 +184,50 @@ async fn recover(ledger: &Ledger) -> anyhow::Result<Vec<Orphan>> {
     Ok(orphans)
 }
 
+/// By what a live attempt is known.
+enum Alive {
+    Process(u32),
+    Job(Job),
+}
+
+fn orphan(home: &Home, row: &RunRow, attempt: u32, alive: Alive) -> Orphan {
+    let (threads, timing) =
+        run_file(home, &row.key).map_or((1, false), |f| (f.compute_threads, f.timing));
+    let (pid, job) = match alive {
+        Alive::Process(pid) => (pid, None),
+        Alive::Job(job) => (0, Some(job)),
+    };
+    Orphan {
+        id: AttemptId {
+            run: row.key.clone(),
+            attempt,
+        },
+        pid,
+        job,
+        threads,
+        timing,
+        tries: row.tries.max(1),
+    }
+}
+
+fn job_over(run_dir: &RunDir) -> anyhow::Result<()> {
+    if let Some(job) = Job::read(run_dir)? {
+        job.remove(run_dir);
+    }
+    Ok(())
+}
+
 /// Judges an attempt that ended while no scheduler lived, as one judges it who sees it end.
-async fn ended_unseen(
+async fn ended_before(
     ledger: &Ledger,
     run: &RunKey,
     attempt: u32,
+    exit: Exit,
     said: ingest::Said,
     tries: u32,
 ) -> anyhow::Result<()> {
     let ending = Ending {
-        exit: Exit::Unseen,
+        exit,
         finished: said.finished,
         progressed: said.checkpointed,
         failed: said.failed,

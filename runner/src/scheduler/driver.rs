@@ -1,24 +1,29 @@
-//! Carries out what the state machine decides: claims, starts and ends trainers, takes in events,
-//! writes decisions down.
+//! Carries out what the state machine decides: claims, starts and ends trainers, takes in events.
+//! [`super::account`] writes down what became of them, [`super::jobs`] is the part that speaks with
+//! Slurm.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rungs_spec::RunKey;
 use rungs_spec::home::{Home, JournalEntry};
 use rungs_spec::protocol::FailureClass;
-use rungs_store::{AttemptEnd, SlotRow, Store};
-use tokio::sync::{mpsc, watch};
+use rungs_store::{SlotRow, Store};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::Instant;
 
 use super::catchup::Orphan;
-use super::ending::{Ending, Exit, Verdict};
+use super::ending::{Ending, Exit};
+use super::jobs::Jobs;
 use super::ledger::{Ledger, run_file};
 use super::lock::Waiting;
-use super::machine::{AttemptId, Effect, Input, Machine, Stop, Work};
+use super::machine::{AttemptId, Effect, Handle, Input, Machine, Stop, Work};
 use super::{SchedulerLock, catchup, ingest, requests};
 use crate::clock;
-use crate::executor::{alive, local};
+use crate::executor::slurm::Queue;
+use crate::executor::{Executor, alive, local};
 use crate::settled::Tracker;
 use crate::slots::{self, Shares};
 use crate::trainer::Trainer;
@@ -36,21 +41,33 @@ pub enum Goal {
     Settled(BTreeSet<RunKey>),
 }
 
-/// A trainer's end.
-type End = (AttemptId, Exit);
+/// What happened elsewhere, from the tasks that wait for it.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A trainer ended.
+    Ended(AttemptId, Exit),
+    /// Slurm answered to a submission: the job's number, or why it takes none.
+    Submitted(AttemptId, Result<u64, String>),
+    /// squeue answered to what it was asked at that moment.
+    Queue(Instant, Result<Queue, String>),
+}
 
 /// The scheduler of a home.
 #[derive(Debug)]
 pub struct Driver {
-    ledger: Ledger,
-    trainer: Trainer,
-    shares: Shares,
-    machine: Machine,
+    pub(super) ledger: Ledger,
+    pub(super) trainer: Trainer,
+    pub(super) executor: Executor,
+    pub(super) shares: Shares,
+    pub(super) machine: Machine,
+    pub(super) jobs: Jobs,
+    pub(super) slots_told: Vec<SlotRow>,
+    pub(super) tell: mpsc::UnboundedSender<News>,
+    /// Held while sbatch is at work.
+    pub(super) submitting: Arc<Mutex<()>>,
+    news: mpsc::UnboundedReceiver<News>,
+    /// Processes that outlived their scheduler.
     adopted: Vec<Orphan>,
-    /// Trainers that ended, from the tasks that wait for them.
-    ended: mpsc::UnboundedReceiver<End>,
-    tell_ended: mpsc::UnboundedSender<End>,
-    slots_told: Vec<SlotRow>,
     tracker: Tracker,
     changes_seen: Option<u64>,
 }
@@ -62,44 +79,65 @@ impl Driver {
         db: &Path,
         lock: SchedulerLock,
         trainer: Trainer,
+        executor: Executor,
         slots: Option<u32>,
     ) -> anyhow::Result<Driver> {
         let (ledger, orphans) = catchup::open(home, db, lock).await?;
         ledger.store.forget_kills().await?;
-        let shares = Shares::of(&trainer.info, slots);
-        let (tell_ended, ended) = mpsc::unbounded_channel();
+        let shares = match executor.slurm() {
+            Some(config) => config.shares(slots),
+            None => Shares::of(&trainer.info, slots),
+        };
+        let (tell, news) = mpsc::unbounded_channel();
         let mut driver = Driver {
             ledger,
             machine: Machine::new(&shares),
             trainer,
+            executor,
             shares,
-            adopted: Vec::new(),
-            ended,
-            tell_ended,
+            jobs: Jobs::default(),
             slots_told: Vec::new(),
+            tell,
+            submitting: Arc::default(),
+            news,
+            adopted: Vec::new(),
             tracker: Tracker::default(),
             changes_seen: None,
         };
         for orphan in orphans {
-            tracing::info!(
-                run = orphan.id.run.short(),
-                attempt = orphan.id.attempt,
-                pid = orphan.pid,
-                "adopted a trainer that outlived its scheduler"
-            );
-            let work = Work {
-                id: orphan.id.clone(),
-                threads: orphan.threads,
-                tries: orphan.tries,
-                alone: orphan.timing,
-            };
-            driver.machine.step(Input::Adopted {
-                work,
-                pid: orphan.pid,
-            });
-            driver.adopted.push(orphan);
+            driver.adopt(orphan);
         }
         Ok(driver)
+    }
+
+    fn adopt(&mut self, orphan: Orphan) {
+        let (run, attempt) = (orphan.id.run.short(), orphan.id.attempt);
+        let handle = match (&orphan.job, orphan.pid) {
+            (Some(job), _) => {
+                tracing::info!(run, attempt, "goes on as {}", job.shown());
+                Handle::Job
+            }
+            (None, pid) => {
+                tracing::info!(
+                    run,
+                    attempt,
+                    pid,
+                    "adopted a trainer that outlived its scheduler"
+                );
+                Handle::Process(pid)
+            }
+        };
+        let work = Work {
+            id: orphan.id.clone(),
+            threads: orphan.threads,
+            tries: orphan.tries,
+            alone: orphan.timing,
+        };
+        self.machine.step(Input::Adopted { work, handle });
+        match orphan.job {
+            Some(job) => self.jobs.adopt(orphan.id, job),
+            None => self.adopted.push(orphan),
+        }
     }
 
     /// The database.
@@ -121,7 +159,7 @@ impl Driver {
     }
 
     /// Schedules until the goal is reached or `stop` says so. On an error the trainers are asked to
-    /// write a checkpoint and leave, for nobody would look after them.
+    /// write a checkpoint and leave, for nobody would look after them; jobs of Slurm go on.
     pub async fn run(
         mut self,
         goal: Goal,
@@ -129,11 +167,15 @@ impl Driver {
     ) -> anyhow::Result<()> {
         let outcome = self.schedule(&goal, stop).await;
         if outcome.is_err() {
-            let alive = self.machine.alive().filter_map(|(_, pid)| pid);
-            for pid in alive.filter(|pid| self.is_ours(*pid)) {
-                local::terminate(pid);
+            for (_, handle) in self.machine.alive() {
+                if let Some(Handle::Process(pid)) = handle
+                    && self.is_ours(pid)
+                {
+                    local::terminate(pid);
+                }
             }
         }
+        self.clear_jobs();
         self.ledger.store.set_slots(&[]).await.ok();
         self.ledger.store.close().await;
         outcome
@@ -149,7 +191,14 @@ impl Driver {
         loop {
             let left = tokio::select! {
                 _ = ticks.tick() => self.tick(goal).await?,
-                Some((id, exit)) = self.ended.recv() => self.ended(id, exit).await?,
+                Some(news) = self.news.recv() => match news {
+                    News::Ended(id, exit) => self.ended(id, exit, None).await?,
+                    News::Submitted(id, answer) => self.submitted(id, answer).await?,
+                    News::Queue(asked, answer) => {
+                        self.listed(asked, answer);
+                        false
+                    }
+                },
                 Ok(()) = stop.changed() => {
                     let how = *stop.borrow_and_update();
                     match how {
@@ -182,9 +231,12 @@ impl Driver {
             .collect();
         for id in gone {
             self.adopted.retain(|orphan| orphan.id != id);
-            if self.ended(id, Exit::Unseen).await? {
+            if self.ended(id, Exit::Unseen, None).await? {
                 return Ok(true);
             }
+        }
+        if self.look_at_jobs().await? {
+            return Ok(true);
         }
         if let Goal::Settled(runs) = goal
             && self.is_reached(runs).await?
@@ -204,6 +256,10 @@ impl Driver {
 
     /// Whether none of these runs can get any further. Asked only after something was written.
     async fn is_reached(&mut self, runs: &BTreeSet<RunKey>) -> anyhow::Result<bool> {
+        // Ten thousand rows need not be read to see that one of them is being trained.
+        if self.machine.alive().any(|(id, _)| runs.contains(&id.run)) {
+            return Ok(false);
+        }
         let changes = self.ledger.store.change_counter().await?;
         if self.changes_seen != Some(changes) {
             self.tracker.look(&self.ledger.store, runs.iter()).await?;
@@ -212,7 +268,13 @@ impl Driver {
         Ok(runs.iter().all(|run| self.tracker.is_settled(run)))
     }
 
-    async fn ended(&mut self, id: AttemptId, exit: Exit) -> anyhow::Result<bool> {
+    /// An attempt is over. `failed` is why, where that is known and no event says it.
+    pub(super) async fn ended(
+        &mut self,
+        id: AttemptId,
+        exit: Exit,
+        failed: Option<(FailureClass, String)>,
+    ) -> anyhow::Result<bool> {
         let Ledger { store, home, .. } = &self.ledger;
         ingest::attempt(store, home, &id.run, id.attempt).await?;
         let run_dir = home.run(&id.run);
@@ -221,7 +283,7 @@ impl Driver {
             exit,
             finished: said.finished,
             progressed: said.checkpointed,
-            failed: said.failed,
+            failed: said.failed.or(failed),
             log_tail: local::log_tail(&run_dir.log()),
         };
         self.feed(Input::Ended {
@@ -233,18 +295,25 @@ impl Driver {
     }
 
     /// Gives the machine an input and carries out what follows from it. True: it is over.
-    async fn feed(&mut self, input: Input) -> anyhow::Result<bool> {
+    pub(super) async fn feed(&mut self, input: Input) -> anyhow::Result<bool> {
         let mut inputs = VecDeque::from([input]);
         let mut over = false;
         while let Some(input) = inputs.pop_front() {
             for effect in self.machine.step(input) {
                 match effect {
                     Effect::Claim { slot } => inputs.push_back(self.claim(slot).await?),
-                    Effect::Start { slot, id } => inputs.push_back(self.start(slot, id).await?),
+                    Effect::Start { slot, id } => match self.executor.slurm().cloned() {
+                        Some(config) => inputs.extend(self.submit(id, config).await?),
+                        None => inputs.push_back(self.start(slot, id).await?),
+                    },
                     Effect::Terminate { pid } if self.is_ours(pid) => local::terminate(pid),
                     Effect::Kill { pid } if self.is_ours(pid) => local::kill(pid),
                     // Gone, and its number may be another process's by now.
                     Effect::Terminate { .. } | Effect::Kill { .. } => {}
+                    Effect::CancelJob { run } => self.cancel_job(&run).await,
+                    Effect::Unclaim { id } => {
+                        self.ledger.store.unclaim(&id.run, id.attempt).await?;
+                    }
                     Effect::Record { id, verdict } => self.record(&id, verdict).await?,
                     Effect::GiveUp { id, class, message } => {
                         self.give_up(&id, class, message).await?;
@@ -264,7 +333,11 @@ impl Driver {
     }
 
     async fn claim(&self, slot: usize) -> anyhow::Result<Input> {
-        let claim = self.ledger.store.claim(&self.shares.slots[slot]).await?;
+        let (store, name) = (&self.ledger.store, &self.shares.slots[slot]);
+        let claim = match self.shares.jobs {
+            true => store.claim_ahead(name).await?,
+            false => store.claim(name).await?,
+        };
         let work = match claim {
             None => None,
             Some(claim) => {
@@ -272,7 +345,8 @@ impl Driver {
                 Some(Work {
                     threads: file.compute_threads,
                     tries: claim.tries,
-                    alone: file.timing,
+                    // On a cluster Slurm sees to it.
+                    alone: file.timing && !self.shares.jobs,
                     id: AttemptId {
                         run: claim.run,
                         attempt: claim.attempt,
@@ -315,109 +389,17 @@ impl Driver {
             .store
             .set_pid(&id.run, id.attempt, pid, name)
             .await?;
-        let tell_ended = self.tell_ended.clone();
+        let tell = self.tell.clone();
         let ended = id.clone();
         tokio::spawn(async move {
             let exit = started.wait().await;
             // If nobody listens any more, this process is leaving.
-            tell_ended.send((ended, exit)).ok();
+            tell.send(News::Ended(ended, exit)).ok();
         });
-        Ok(Input::Started { id, pid })
-    }
-
-    async fn record(&self, id: &AttemptId, verdict: Verdict) -> anyhow::Result<()> {
-        let AttemptId { run, attempt } = id;
-        let end = match verdict {
-            Verdict::Finished => AttemptEnd::Finished,
-            Verdict::Checkpointed => AttemptEnd::Checkpointed,
-            Verdict::Killed { retry_at_ms } => {
-                if let Some(at) = retry_at_ms {
-                    let wait_s = (at - clock::now_ms()).max(0) / 1_000 + 1;
-                    tracing::warn!(
-                        run = run.short(),
-                        attempt,
-                        "killed again before it wrote a checkpoint; goes on in {wait_s} s"
-                    );
-                }
-                AttemptEnd::Killed { retry_at_ms }
-            }
-            Verdict::Transient {
-                message,
-                retry_at_ms,
-            } => {
-                tracing::warn!(run = run.short(), attempt, "will be tried again: {message}");
-                AttemptEnd::Transient {
-                    message,
-                    retry_at_ms,
-                }
-            }
-            Verdict::Permanent { message, .. } => AttemptEnd::Permanent { message },
-        };
-        self.ledger.store.attempt_ended(run, *attempt, end).await?;
-        Ok(())
-    }
-
-    async fn give_up(
-        &self,
-        id: &AttemptId,
-        class: FailureClass,
-        message: String,
-    ) -> anyhow::Result<()> {
-        let AttemptId { run, attempt } = id;
-        tracing::error!(run = run.short(), attempt, "failed: {message}");
-        let failed = JournalEntry::Failed {
-            run: run.clone(),
-            class,
-            message: message.clone(),
-        };
-        self.ledger.decide(vec![failed]).await?;
-        self.ledger
-            .store
-            .attempt_ended(run, *attempt, AttemptEnd::Permanent { message })
-            .await?;
-        Ok(())
-    }
-
-    /// Tells the database what the slots do, when that changed.
-    async fn tell_slots(&mut self) -> anyhow::Result<()> {
-        let mut rows: Vec<SlotRow> = self
-            .shares
-            .slots
-            .iter()
-            .map(|slot| SlotRow {
-                slot: slot.clone(),
-                device: slot.split(':').next().unwrap_or_default().to_owned(),
-                threads: 1,
-                run: None,
-                attempt: None,
-                updated_at_ms: 0,
-            })
-            .collect();
-        for (id, _) in self.machine.alive() {
-            let Some(at) = self.machine.slot_of(id) else {
-                continue;
-            };
-            if at >= rows.len() {
-                let slot = format!("adopted:{}", at - self.shares.slots.len());
-                rows.push(SlotRow {
-                    slot,
-                    device: "cpu".to_owned(),
-                    threads: 1,
-                    run: None,
-                    attempt: None,
-                    updated_at_ms: 0,
-                });
-            }
-            if let Some(row) = rows.get_mut(at) {
-                row.run = Some(id.run.clone());
-                row.attempt = Some(id.attempt);
-            }
-        }
-        if rows != self.slots_told {
-            self.ledger.store.set_slots(&rows).await?;
-            self.slots_told = rows;
-        }
-        Ok(())
+        Ok(Input::Started {
+            id,
+            handle: Handle::Process(pid),
+        })
     }
 }
 

@@ -1,143 +1,22 @@
 //! The scheduler's decisions as a pure state machine: state x input -> effects. The driver
-//! (`driver.rs`) carries the effects out and feeds back what happened.
+//! (`driver.rs`) carries the effects out and feeds back what happened. Inputs and effects are in
+//! [`super::moves`].
 //!
 //! Architecture invariant: no I/O, no clock; time comes in with the input.
 
 use std::collections::BTreeMap;
 
 use rungs_spec::RunKey;
-use rungs_spec::protocol::FailureClass;
 
 use super::ending::{Ending, Verdict, after_kills, judge};
+pub use super::moves::{AttemptId, Effect, Handle, Input, Stop, Work};
 use crate::slots::Shares;
-
-/// One attempt of one run.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AttemptId {
-    /// Run.
-    pub run: RunKey,
-    /// Attempt, from 1.
-    pub attempt: u32,
-}
-
-/// A claimed attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Work {
-    /// The attempt.
-    pub id: AttemptId,
-    /// CPU threads it computes with.
-    pub threads: u32,
-    /// Tries used up since a person queued the run, this one included.
-    pub tries: u32,
-    /// A timing run: nothing else may live beside it, or its clock would measure that as well.
-    pub alone: bool,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// Some time has passed: look for work.
-    Tick,
-    /// The answer to [`Effect::Claim`].
-    Claimed {
-        /// Slot that asked.
-        slot: usize,
-        /// The attempt to start; `None` if nothing waits.
-        claim: Option<Work>,
-    },
-    /// A live trainer was found after a restart.
-    Adopted {
-        /// What it executes.
-        work: Work,
-        /// Its process.
-        pid: u32,
-    },
-    /// A trainer was started.
-    Started {
-        /// What it executes.
-        id: AttemptId,
-        /// Its process.
-        pid: u32,
-    },
-    /// A trainer is gone, or could not be started.
-    Ended {
-        /// What it executed.
-        id: AttemptId,
-        /// How it ended.
-        ending: Ending,
-        /// Now, milliseconds since 1970.
-        now_ms: i64,
-    },
-    /// A person cancelled this run.
-    Cancelled {
-        /// Run.
-        run: RunKey,
-    },
-    /// Start nothing more, and leave when nothing lives. `Stop` comes from Ctrl-C.
-    Stop(Stop),
-}
-
-/// How to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stop {
-    /// Leave the live trainers to the next scheduler.
-    Detach,
-    /// Let trainers write a checkpoint (SIGTERM), wait for them.
-    Checkpoint,
-    /// At once (SIGKILL).
-    AtOnce,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Ask the store for work for this slot.
-    Claim {
-        /// Slot.
-        slot: usize,
-    },
-    /// Start a trainer.
-    Start {
-        /// Slot.
-        slot: usize,
-        /// What it shall execute.
-        id: AttemptId,
-    },
-    /// Ask a trainer to write a checkpoint and leave.
-    Terminate {
-        /// Its process.
-        pid: u32,
-    },
-    /// End a trainer at once.
-    Kill {
-        /// Its process.
-        pid: u32,
-    },
-    /// Tell the store how an attempt ended.
-    Record {
-        /// Attempt.
-        id: AttemptId,
-        /// How.
-        verdict: Verdict,
-    },
-    /// Give a run up: a decision, so the journal has it first.
-    GiveUp {
-        /// Attempt.
-        id: AttemptId,
-        /// Whether another attempt could have succeeded.
-        class: FailureClass,
-        /// Why.
-        message: String,
-    },
-    /// Nothing lives any more, and nothing shall be started.
-    Leave,
-}
 
 #[derive(Debug, Clone, PartialEq)]
 struct Tenant {
     work: Work,
     /// `None` until the trainer is started.
-    pid: Option<u32>,
+    handle: Option<Handle>,
     /// Cancelled by a person: asked to leave.
     cancelled: bool,
 }
@@ -163,6 +42,10 @@ pub struct Machine {
     /// Slots of [`Shares`]; those behind hold adopted trainers only and are not used again.
     own: usize,
     threads: Option<u32>,
+    /// The slots are places in Slurm's queue.
+    jobs: bool,
+    /// Slurm takes nothing now.
+    closed: bool,
     stop: Option<Stop>,
     /// How often each run was killed since it last made progress, while this scheduler lives.
     kills: BTreeMap<RunKey, u32>,
@@ -175,15 +58,17 @@ impl Machine {
             slots: vec![Slot::Free; shares.slots.len()],
             own: shares.slots.len(),
             threads: shares.threads,
+            jobs: shares.jobs,
+            closed: false,
             stop: None,
             kills: BTreeMap::new(),
         }
     }
 
     /// Attempts that have a live trainer, or one being started.
-    pub fn alive(&self) -> impl Iterator<Item = (&AttemptId, Option<u32>)> {
+    pub fn alive(&self) -> impl Iterator<Item = (&AttemptId, Option<Handle>)> {
         self.slots.iter().filter_map(|slot| match slot {
-            Slot::Busy(tenant) => Some((&tenant.work.id, tenant.pid)),
+            Slot::Busy(tenant) => Some((&tenant.work.id, tenant.handle)),
             _ => None,
         })
     }
@@ -214,25 +99,42 @@ impl Machine {
                 } else {
                     let tenant = Tenant {
                         work,
-                        pid: None,
+                        handle: None,
                         cancelled: false,
                     };
                     self.slots[slot] = Slot::Waiting(tenant);
                     self.look_for_work(&mut effects);
                 }
             }
-            Input::Adopted { work, pid } => {
+            Input::Adopted { work, handle } => {
                 let tenant = Tenant {
                     work,
-                    pid: Some(pid),
+                    handle: Some(handle),
                     cancelled: false,
                 };
-                match self.slots.iter().position(|s| *s == Slot::Free) {
+                let free = self.slots.iter().position(|s| *s == Slot::Free);
+                match free.filter(|_| !self.is_elsewhere(&tenant)) {
                     Some(free) => self.slots[free] = Slot::Busy(tenant),
                     None => self.slots.push(Slot::Busy(tenant)),
                 }
             }
-            Input::Started { id, pid } => self.started(&id, pid, &mut effects),
+            Input::Started { id, handle } => self.started(&id, handle, &mut effects),
+            Input::Advanced { id, attempt } => {
+                if let Some(tenant) = self.tenant_mut(&id) {
+                    tenant.work.id.attempt = attempt;
+                }
+            }
+            Input::Refused { id } => {
+                if let Some(slot) = self.slot_of(&id) {
+                    self.free(slot);
+                    self.closed = true;
+                    effects.push(Effect::Unclaim { id });
+                }
+            }
+            Input::Reopened => {
+                self.closed = false;
+                self.look_for_work(&mut effects);
+            }
             Input::Ended { id, ending, now_ms } => self.ended(id, &ending, now_ms, &mut effects),
             Input::Cancelled { run } => self.cancelled(&run, &mut effects),
             Input::Stop(how) => self.stop(how, &mut effects),
@@ -243,7 +145,7 @@ impl Machine {
 
     /// One question to the store at a time: an empty queue costs one query a tick.
     fn look_for_work(&mut self, effects: &mut Vec<Effect>) {
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.closed {
             return;
         }
         // Who waits for threads goes first, or it would wait for ever behind smaller runs.
@@ -264,7 +166,9 @@ impl Machine {
             .slots
             .iter()
             .any(|s| matches!(s, Slot::Waiting(_) | Slot::Claiming));
-        let own_in_use = self.slots.iter().filter(|s| **s != Slot::Free).count();
+        let elsewhere = |s: &&Slot| s.tenant().is_some_and(|t| self.is_elsewhere(t));
+        let in_use = self.slots.iter().filter(|s| **s != Slot::Free);
+        let own_in_use = in_use.filter(|s| !elsewhere(s)).count();
         let has_thread = self.threads.is_none_or(|all| self.threads_in_use() < all);
         if busy || own_in_use >= self.own || !has_thread || self.is_timing() {
             return;
@@ -275,14 +179,27 @@ impl Machine {
         }
     }
 
+    /// Whether an attempt takes no share of what this machine shares out: a job of Slurm none of the
+    /// processors here, a process here no place in Slurm's queue.
+    fn is_elsewhere(&self, tenant: &Tenant) -> bool {
+        tenant
+            .handle
+            .is_some_and(|handle| (handle == Handle::Job) != self.jobs)
+    }
+
+    /// Whether every place in Slurm's queue is taken, or it takes nothing.
+    pub fn is_full(&self) -> bool {
+        self.closed || self.slots[..self.own].iter().all(|s| s.tenant().is_some())
+    }
+
     fn threads_in_use(&self) -> u32 {
         self.busy().map(|work| work.threads).sum()
     }
 
     fn busy(&self) -> impl Iterator<Item = &Work> {
         self.slots.iter().filter_map(|s| match s {
-            Slot::Busy(tenant) => Some(&tenant.work),
-            Slot::Free | Slot::Claiming | Slot::Waiting(_) => None,
+            Slot::Busy(tenant) if !self.is_elsewhere(tenant) => Some(&tenant.work),
+            Slot::Busy(_) | Slot::Free | Slot::Claiming | Slot::Waiting(_) => None,
         })
     }
 
@@ -303,16 +220,19 @@ impl Machine {
         threads && !work.alone && !self.is_timing()
     }
 
-    fn started(&mut self, id: &AttemptId, pid: u32, effects: &mut Vec<Effect>) {
+    fn started(&mut self, id: &AttemptId, handle: Handle, effects: &mut Vec<Effect>) {
         let stop = self.stop;
         let Some(tenant) = self.tenant_mut(id) else {
             return;
         };
-        tenant.pid = Some(pid);
-        match stop {
-            Some(Stop::AtOnce) => effects.push(Effect::Kill { pid }),
-            Some(Stop::Checkpoint) => effects.push(Effect::Terminate { pid }),
-            _ if tenant.cancelled => effects.push(Effect::Terminate { pid }),
+        tenant.handle = Some(handle);
+        let cancelled = tenant.cancelled;
+        match (handle, stop) {
+            (Handle::Process(pid), Some(Stop::AtOnce)) => effects.push(Effect::Kill { pid }),
+            (Handle::Process(pid), Some(Stop::Checkpoint)) => {
+                effects.push(Effect::Terminate { pid });
+            }
+            (handle, _) if cancelled => effects.push(leave(handle, &id.run)),
             _ => {}
         }
     }
@@ -322,17 +242,21 @@ impl Machine {
             return;
         };
         let tries = self.slots[slot].tenant().map_or(1, |t| t.work.tries);
-        if slot < self.own {
-            self.slots[slot] = Slot::Free;
-        } else {
-            self.slots.remove(slot);
-        }
+        self.free(slot);
         let verdict = judge(ending, tries, now_ms);
         effects.push(match self.backed_off(&id.run, verdict, ending, now_ms) {
             Verdict::Permanent { class, message } => Effect::GiveUp { id, class, message },
             verdict => Effect::Record { id, verdict },
         });
         self.look_for_work(effects);
+    }
+
+    fn free(&mut self, slot: usize) {
+        if slot < self.own {
+            self.slots[slot] = Slot::Free;
+        } else {
+            self.slots.remove(slot);
+        }
     }
 
     /// Sets the back-off of a run that is killed again and again.
@@ -362,8 +286,8 @@ impl Machine {
             match slot {
                 Slot::Busy(tenant) if tenant.work.id.run == *run => {
                     tenant.cancelled = true;
-                    if let Some(pid) = tenant.pid {
-                        effects.push(Effect::Terminate { pid });
+                    if let Some(handle) = tenant.handle {
+                        effects.push(leave(handle, run));
                     }
                 }
                 Slot::Waiting(tenant) if tenant.work.id.run == *run => {
@@ -393,7 +317,10 @@ impl Machine {
                     });
                     *slot = Slot::Free;
                 }
-                Slot::Busy(Tenant { pid: Some(pid), .. }) => match how {
+                Slot::Busy(Tenant {
+                    handle: Some(Handle::Process(pid)),
+                    ..
+                }) => match how {
                     Stop::Detach => {}
                     Stop::Checkpoint => effects.push(Effect::Terminate { pid: *pid }),
                     Stop::AtOnce => effects.push(Effect::Kill { pid: *pid }),
@@ -403,16 +330,19 @@ impl Machine {
         }
     }
 
+    /// Jobs of Slurm are left to the next scheduler in any case.
     fn leave_if_done(&self, effects: &mut Vec<Effect>) {
-        let done = match self.stop {
-            None => false,
-            Some(Stop::Detach) => !self.slots.iter().any(|s| match s {
+        let done = self.stop.is_some_and(|stop| {
+            !self.slots.iter().any(|s| match s {
                 Slot::Claiming | Slot::Waiting(_) => true,
-                Slot::Busy(tenant) => tenant.pid.is_none(),
+                Slot::Busy(tenant) => match tenant.handle {
+                    None => true,
+                    Some(Handle::Process(_)) => stop != Stop::Detach,
+                    Some(Handle::Job) => false,
+                },
                 Slot::Free => false,
-            }),
-            Some(_) => self.slots.iter().all(|s| *s == Slot::Free),
-        };
+            })
+        });
         if done && !effects.contains(&Effect::Leave) {
             effects.push(Effect::Leave);
         }
@@ -426,6 +356,14 @@ impl Machine {
     }
 }
 
+/// What makes an attempt of a cancelled run leave.
+fn leave(handle: Handle, run: &RunKey) -> Effect {
+    match handle {
+        Handle::Process(pid) => Effect::Terminate { pid },
+        Handle::Job => Effect::CancelJob { run: run.clone() },
+    }
+}
+
 impl Slot {
     fn tenant(&self) -> Option<&Tenant> {
         match self {
@@ -435,6 +373,9 @@ impl Slot {
     }
 }
 
+#[cfg(test)]
+#[path = "machine_jobs_tests.rs"]
+mod jobs_tests;
 #[cfg(test)]
 #[path = "machine_tests.rs"]
 mod tests;

@@ -1,12 +1,13 @@
 use super::super::ending::Exit;
 use super::*;
+use rungs_spec::protocol::FailureClass;
 use rungs_spec::runkey;
 
-fn run(n: u32) -> RunKey {
+pub(super) fn run(n: u32) -> RunKey {
     runkey::of_json(&serde_json::json!(n))
 }
 
-fn id(n: u32, attempt: u32) -> AttemptId {
+pub(super) fn id(n: u32, attempt: u32) -> AttemptId {
     AttemptId {
         run: run(n),
         attempt,
@@ -17,6 +18,7 @@ fn machine(slots: u32, threads: Option<u32>) -> Machine {
     Machine::new(&Shares {
         slots: (0..slots).map(|i| format!("cpu:{i}")).collect(),
         threads,
+        jobs: false,
     })
 }
 
@@ -30,7 +32,7 @@ fn exit(exit: Exit) -> Ending {
     }
 }
 
-fn ended(n: u32, attempt: u32, how: Exit) -> Input {
+pub(super) fn ended(n: u32, attempt: u32, how: Exit) -> Input {
     Input::Ended {
         id: id(n, attempt),
         ending: exit(how),
@@ -38,7 +40,7 @@ fn ended(n: u32, attempt: u32, how: Exit) -> Input {
     }
 }
 
-fn work(n: u32, attempt: u32, threads: u32) -> Work {
+pub(super) fn work(n: u32, attempt: u32, threads: u32) -> Work {
     Work {
         id: id(n, attempt),
         threads,
@@ -58,7 +60,7 @@ fn timing(slot: usize, n: u32) -> Input {
     }
 }
 
-fn claimed(slot: usize, n: u32, attempt: u32, threads: u32) -> Input {
+pub(super) fn claimed(slot: usize, n: u32, attempt: u32, threads: u32) -> Input {
     Input::Claimed {
         slot,
         claim: Some(work(n, attempt, threads)),
@@ -71,7 +73,7 @@ fn start(m: &mut Machine, slot: usize, n: u32) {
     assert_eq!(effects[0], Effect::Start { slot, id: id(n, 1) });
     m.step(Input::Started {
         id: id(n, 1),
-        pid: 100 + n,
+        handle: Handle::Process(100 + n),
     });
 }
 
@@ -168,7 +170,7 @@ fn a_timing_run_starts_when_nothing_lives_and_nothing_starts_beside_it() {
     );
     m.step(Input::Started {
         id: id(2, 1),
-        pid: 102,
+        handle: Handle::Process(102),
     });
     assert_eq!(m.step(Input::Tick), []);
     // Its end gives the machine free again.
@@ -187,7 +189,7 @@ fn an_answer_that_was_on_its_way_waits_for_an_adopted_timing_run() {
             alone: true,
             ..work(1, 1, 1)
         },
-        pid: 11,
+        handle: Handle::Process(11),
     });
     assert_eq!(m.step(claimed(0, 2, 1, 1)), []);
     assert_eq!(
@@ -227,7 +229,7 @@ fn a_run_is_given_up_after_its_third_try() {
         });
         m.step(Input::Started {
             id: id(1, tries),
-            pid: 7,
+            handle: Handle::Process(7),
         });
         let effects = m.step(ended(1, tries, Exit::Status(9)));
         let given_up = matches!(
@@ -278,11 +280,11 @@ fn an_adopted_trainer_takes_a_slot_or_an_extra_one() {
     let mut m = machine(1, None);
     m.step(Input::Adopted {
         work: work(1, 2, 1),
-        pid: 11,
+        handle: Handle::Process(11),
     });
     m.step(Input::Adopted {
         work: work(2, 1, 1),
-        pid: 12,
+        handle: Handle::Process(12),
     });
     assert_eq!(
         m.step(Input::Tick),
@@ -360,7 +362,7 @@ fn a_trainer_that_starts_while_stopping_is_asked_to_leave() {
     assert_eq!(
         m.step(Input::Started {
             id: id(1, 1),
-            pid: 5
+            handle: Handle::Process(5)
         }),
         [Effect::Terminate { pid: 5 }]
     );

@@ -261,7 +261,10 @@ async fn cancelled_stays_cancelled_and_done_stays_done() {
 async fn a_live_trainer_is_adopted_not_claimed_again() {
     let home = TestHome::new().await;
     home.queue(1, &run_file(1)).await;
-    home.store.adopt(&key(1), 3, 4711, "cpu-0").await.unwrap();
+    home.store
+        .adopt(&key(1), 3, Some(4711), "cpu-0")
+        .await
+        .unwrap();
     assert_eq!(home.store.claim("a").await.unwrap(), None);
     let attempt = &home.store.attempts(&key(1)).await.unwrap()[0];
     assert_eq!(
@@ -275,6 +278,59 @@ async fn a_live_trainer_is_adopted_not_claimed_again() {
     assert_eq!(home.store.claim("a").await.unwrap().unwrap().attempt, 4);
     home.store.set_pid(&key(1), 4, 12, "a").await.unwrap();
     assert_eq!(home.store.attempts(&key(1)).await.unwrap()[1].pid, Some(12));
+}
+
+#[tokio::test]
+async fn a_claim_that_was_taken_back_leaves_no_trace() {
+    let home = TestHome::new().await;
+    home.queue(1, &run_file(1)).await;
+    for _ in 0..3 {
+        let claim = home.store.claim("slurm").await.unwrap().unwrap();
+        assert_eq!((claim.attempt, claim.tries), (1, 1));
+        home.store.unclaim(&key(1), 1).await.unwrap();
+        assert_eq!(state(&home, 1).await, RunState::Queued);
+        assert!(home.store.attempts(&key(1)).await.unwrap().is_empty());
+    }
+    home.store.claim("slurm").await.unwrap();
+    let begun = event(2, 1, started(&key(1), 0));
+    home.store.ingest(&key(1), 1, 9, &[begun]).await.unwrap();
+    home.store.unclaim(&key(1), 1).await.unwrap();
+    assert_eq!(state(&home, 1).await, RunState::Running, "it has begun");
+}
+
+#[tokio::test]
+async fn a_student_may_follow_its_teacher_into_slurm_but_not_to_a_local_slot() {
+    let home = TestHome::new().await;
+    // The student was queued first.
+    for (n, on) in [(2, vec![key(1)]), (1, vec![]), (3, vec![])] {
+        home.register(&run_file(n), &on).await;
+        home.decide(1, queued(&key(n))).await;
+    }
+    let claim = async |ahead: bool| {
+        let claim = match ahead {
+            true => home.store.claim_ahead("slurm").await,
+            false => home.store.claim("cpu:0").await,
+        };
+        claim.unwrap().map(|c| c.run)
+    };
+    let first = claim(true).await;
+    assert!(first != Some(key(2)), "its teacher is nowhere yet");
+    let second = claim(true).await;
+    assert_eq!(
+        BTreeSet::from([first, second]),
+        BTreeSet::from([Some(key(1)), Some(key(3))])
+    );
+    assert_eq!(
+        claim(true).await,
+        None,
+        "no job of its teacher is known yet"
+    );
+    home.store
+        .adopt(&key(1), 1, None, "slurm:17")
+        .await
+        .unwrap();
+    assert_eq!(claim(false).await, None);
+    assert_eq!(claim(true).await, Some(key(2)));
 }
 
 #[tokio::test]

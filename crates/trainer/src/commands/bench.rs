@@ -14,9 +14,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::{print, recipe_file};
 use crate::cli::{BenchStepArgs, DeviceArg, ReplicaLayoutArg};
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::init::{self, Distribution};
 use crate::mixup::Mixup;
+use crate::readback::Readback;
 use crate::replica_layout::ReplicaLayout;
 use crate::teacher::{self, Teacher};
 use crate::training::Training;
@@ -43,6 +45,9 @@ struct Benched {
     cpu_ms_per_step: f64,
     peak_bytes: u64,
     cpu: String,
+    /// Share of the steps' time that went into logging them, with `--log`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logging_share: Option<f64>,
 }
 
 /// A block of steps, timed.
@@ -60,6 +65,15 @@ struct Bench {
     images: Tensor,
     labels: Tensor,
     step: u64,
+    log: Option<Log>,
+}
+
+/// Writes every step's loss and learning rate, as a run does.
+struct Log {
+    events: Events,
+    readback: Readback,
+    /// Spent in it, and in all steps.
+    seconds: (f64, f64),
 }
 
 /// `trainer bench step`. With `--turns`, a block of steps for every line on standard input (their
@@ -198,17 +212,24 @@ impl Bench {
             images,
             labels,
             step: 0,
+            log: args.log.as_deref().map(Log::new).transpose()?,
         })
     }
 
     fn block(&mut self, steps: u64) -> anyhow::Result<Block> {
-        let begun = (Instant::now(), cpu_seconds());
+        let begun = (Instant::now(), environment::cpu_seconds());
         for _ in 0..steps {
-            let _ = self
+            let loss = self
                 .training
                 .step(&self.images, &self.labels, self.step, 1e-3)
                 .map_err(wrong)?;
+            if let Some(log) = &mut self.log {
+                log.step(self.step, loss).map_err(wrong)?;
+            }
             self.step += 1;
+        }
+        if let Some(log) = &mut self.log {
+            log.seconds.1 += begun.0.elapsed().as_secs_f64();
         }
         if self.training.device != Device::Cpu {
             for device in 0..tch::Cuda::device_count() {
@@ -219,7 +240,7 @@ impl Bench {
         Ok(Block {
             steps,
             ms_per_step: per_step(begun.0.elapsed().as_secs_f64()),
-            cpu_ms_per_step: per_step(cpu_seconds() - begun.1),
+            cpu_ms_per_step: per_step(environment::cpu_seconds() - begun.1),
         })
     }
 
@@ -246,7 +267,32 @@ impl Bench {
             cpu_ms_per_step: block.cpu_ms_per_step,
             peak_bytes: environment::peak_bytes(),
             cpu: environment::cpu_model(),
+            logging_share: self.log.as_ref().map(|log| log.seconds.0 / log.seconds.1),
         }
+    }
+}
+
+impl Log {
+    fn new(path: &std::path::Path) -> anyhow::Result<Log> {
+        let events = Events::create(path, 1).map_err(wrong)?;
+        let events = events.ok_or_else(|| {
+            anyhow::anyhow!("{}: is there already; name a new file", path.display())
+        })?;
+        Ok(Log {
+            events,
+            readback: Readback::new(),
+            seconds: (0.0, 0.0),
+        })
+    }
+
+    fn step(&mut self, step: u64, loss: Tensor) -> Result<(), Failure> {
+        let begun = Instant::now();
+        self.readback.push(step, 0, loss, 1e-3);
+        if self.readback.is_due() {
+            self.readback.flush(&mut self.events)?;
+        }
+        self.seconds.0 += begun.elapsed().as_secs_f64();
+        Ok(())
     }
 }
 
@@ -278,9 +324,4 @@ fn teacher_input(recipe: &Recipe) -> anyhow::Result<BTreeMap<String, InputRef>> 
 /// A run file needs a key; nothing here depends on which.
 fn any_key() -> RunKey {
     runkey::of_json(&serde_json::Value::Null)
-}
-
-fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }

@@ -128,6 +128,8 @@ impl<'a> Session<'a> {
             host: environment::host(),
             cpu: environment::cpu_model(),
             pid: std::process::id(),
+            command: environment::command(),
+            driver: environment::driver(),
             device: device_names,
             compute_threads: run.compute_threads,
             trainer: env!("CARGO_PKG_VERSION").to_owned(),
@@ -170,6 +172,7 @@ impl<'a> Session<'a> {
             checkpointed: Instant::now(),
             at,
             readback: Readback::new(),
+            corrupt: 0,
             epoch_started,
             epoch_seconds: Vec::new(),
         };

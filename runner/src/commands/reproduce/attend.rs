@@ -11,7 +11,7 @@ use rungs_store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Context, Failure, Trainer, Wanted, progress};
+use super::{Context, Executor, Failure, Trainer, Wanted, progress};
 use crate::interrupt;
 use crate::progress::{Show, Snapshot};
 use crate::scheduler::SchedulerLock;
@@ -25,6 +25,7 @@ use crate::settled::Tracker;
 pub(super) struct Attend<'a> {
     pub context: &'a Context,
     pub trainer: Trainer,
+    pub executor: Executor,
     pub slots: Option<u32>,
     pub wanted: &'a Wanted,
     /// Request files that must have been carried out.
@@ -96,7 +97,10 @@ impl Attend<'_> {
                 store = Store::open_reader(&self.context.database()).await.ok();
             }
             let Some(store) = &store else { continue };
+            let looked = tokio::time::Instant::now();
             let now = progress::look(store, self.wanted, &before).await?;
+            // A home of ten thousand runs is looked at less often: training comes first.
+            looks.reset_after(progress::LOOK.max(looked.elapsed() * 10));
             display.show(&now);
             if now.paused && !before.paused {
                 display.say("paused: nothing new is started until `runner resume`");
@@ -123,7 +127,8 @@ impl Attend<'_> {
             return Ok(None);
         };
         let db = self.context.database();
-        let mut driver = Driver::open(home, &db, lock, self.trainer.clone(), self.slots).await?;
+        let (trainer, executor) = (self.trainer.clone(), self.executor.clone());
+        let mut driver = Driver::open(home, &db, lock, trainer, executor, self.slots).await?;
         driver.carry_out_requests().await?;
         self.go_first(&driver).await?;
         let goal = Goal::Settled(self.wanted.keys());
@@ -169,6 +174,10 @@ impl Attend<'_> {
                 );
                 bail!(Failure::Interrupted);
             }
+            Some(_) if self.executor.slurm().is_some() => display.say(
+                "left; the jobs go on in Slurm. The same command, or `runner daemon --executor slurm`, \
+                 picks them up; `runner cancel RUN` stops one.",
+            ),
             Some(Stop::AtOnce) => display.say("stopping at once"),
             Some(Stop::Checkpoint | Stop::Detach) => display.say(
                 "stopping: trainers write a checkpoint first, which takes seconds; again to stop at \

@@ -14,6 +14,7 @@ use rungs_data::{Dataset, Image, Loader, LoaderConfig, Output};
 use rungs_spec::recipe::{Augment, Variant};
 use serde::Serialize;
 
+use super::usage::{cpu_seconds, peak_bytes, reset_peak};
 use crate::cli::{BenchLoaderArgs, PipelineName};
 use crate::context::Context;
 use crate::output;
@@ -62,7 +63,7 @@ struct Bench {
     batches: usize,
 }
 
-pub(super) fn loader(context: &Context, args: &BenchLoaderArgs) -> anyhow::Result<()> {
+pub(super) fn run(context: &Context, args: &BenchLoaderArgs) -> anyhow::Result<()> {
     let mut bench = Bench::new(args)?;
     if args.turns {
         return bench.turns();
@@ -251,25 +252,4 @@ impl Bench {
             colour,
         })
     }
-}
-
-/// CPU time of this process.
-fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-/// Lets the peak of memory begin anew, where the system can.
-fn reset_peak() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-/// Peak resident memory of this process; 0 where the system does not say.
-fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
-        .map_or(0, |kib| kib * 1024)
 }
