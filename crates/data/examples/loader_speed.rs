@@ -11,7 +11,7 @@ use rungs_data::random::{Purpose, Stream};
 use rungs_data::{DataError, Loader, LoaderConfig, Output, Split, digest, open};
 use rungs_spec::recipe::{Augment, Variant};
 
-fn augment(resize_short: u32) -> Augment {
+fn augment(resize_short: u32, antialias: bool) -> Augment {
     Augment {
         crop_area: [0.08, 1.0],
         crop_ratio: [0.75, 1.3333],
@@ -21,7 +21,7 @@ fn augment(resize_short: u32) -> Augment {
         brightness: 0.4,
         contrast: 0.0,
         pca_std: 0.1,
-        antialias: false,
+        antialias,
         resize_short,
     }
 }
@@ -41,9 +41,15 @@ fn time(mut prepare: impl FnMut(u64)) -> f64 {
         .fold(f64::MAX, f64::min)
 }
 
-fn one(what: &str, image: &Image, size: u32, variant: Variant) -> Result<(), DataError> {
+fn one(
+    what: &str,
+    image: &Image,
+    size: u32,
+    variant: Variant,
+    antialias: bool,
+) -> Result<(), DataError> {
     let pipeline = Pipeline::new(
-        &augment(size.div_ceil(7) * 8),
+        &augment(size.div_ceil(7) * 8, antialias),
         variant,
         size,
         Layout::ChannelsLast,
@@ -82,30 +88,49 @@ fn main() -> Result<(), DataError> {
         &noise(28, 28, Channels::Grey),
         28,
         Variant::Paper,
+        false,
     )?;
     one(
         "28x28 RGB -> 28",
         &noise(28, 28, Channels::Rgb),
         28,
         Variant::Paper,
+        false,
     )?;
     one(
         "28x28 grey -> 28, gluoncv",
         &noise(28, 28, Channels::Grey),
         28,
         Variant::Gluoncv,
+        false,
     )?;
     one(
         "500x375 RGB -> 224",
         &noise(500, 375, Channels::Rgb),
         224,
         Variant::Paper,
+        false,
+    )?;
+    one(
+        "500x375 RGB -> 224, antialias",
+        &noise(500, 375, Channels::Rgb),
+        224,
+        Variant::Paper,
+        true,
+    )?;
+    one(
+        "500x375 RGBX -> 224, antialias",
+        &noise(500, 375, Channels::Rgbx),
+        224,
+        Variant::Paper,
+        true,
     )?;
     one(
         "500x375 RGB -> 224, gluoncv",
         &noise(500, 375, Channels::Rgb),
         224,
         Variant::Gluoncv,
+        false,
     )?;
 
     let (name, data) = match open("fashion-mnist", None, Split::Train) {
@@ -126,7 +151,7 @@ fn main() -> Result<(), DataError> {
             seed: 1,
             batch_size: 64,
             input_size: 28,
-            augment: augment(32),
+            augment: augment(32, false),
             variant: Variant::Paper,
             max_corrupt: 0,
             layout: Layout::ChannelsLast,

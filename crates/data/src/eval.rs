@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use crate::batch::Batch;
 use crate::dataset::Dataset;
 use crate::error::DataError;
-use crate::loader::{Batch, Loader, LoaderConfig};
+use crate::loader::{Loader, LoaderConfig};
 use crate::worker::Job;
 
 /// Bytes of preprocessed images that are kept, at most.

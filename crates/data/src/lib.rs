@@ -9,6 +9,7 @@
 //! | which pixels has an image file, or a part of it? | [`mod@decode`] |
 //! | what happens to an image before the network sees it? | [`preprocess`] |
 //! | how do batches come, and in which order? | [`loader`], [`eval`] |
+//! | what is in a batch? | [`batch`] |
 //! | where do random numbers come from? | [`random`] |
 //!
 //! Architecture invariants: no libtorch; what a loader yields depends on (seed, epoch, index) alone,
@@ -67,6 +68,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod batch;
 pub mod dataset;
 pub mod datasets;
 pub mod decode;
@@ -84,12 +86,13 @@ pub mod subset;
 pub mod verify;
 mod worker;
 
+pub use batch::{Batch, Output, Pixels};
 pub use dataset::{Dataset, Image, Split, open, open_as};
 pub use datasets::FileLayout;
 pub use digest::{digest, fingerprint};
 pub use error::DataError;
 pub use eval::EvalSet;
-pub use loader::{Batch, Loader, LoaderConfig, Output, Pixels};
+pub use loader::{Loader, LoaderConfig};
 pub use locate::locate;
 pub use preprocess::Layout;
 pub use seen::open_run;

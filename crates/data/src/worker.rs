@@ -4,11 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::batch::{Output, Pixels};
 use crate::dataset::{Dataset, Image};
 use crate::datasets::tensors::{Tensors, Values};
 use crate::decode::Decoder;
 use crate::error::DataError;
-use crate::loader::{LoaderConfig, Output, Pixels};
+use crate::loader::LoaderConfig;
 use crate::preprocess::affine::Matrix;
 use crate::preprocess::{Layout, Out, Pipeline, Plan, Scratch};
 use crate::random::{Purpose, Stream, permutation};

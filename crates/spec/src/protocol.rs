@@ -19,7 +19,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Version of the trainer's numbers: raised when the same recipe and seed would train to different
 /// weights. Part of the run key.
-pub const NUMERICS_VERSION: u32 = 3;
+pub const NUMERICS_VERSION: u32 = 4;
 
 /// Exit status: the run is finished.
 pub const EXIT_FINISHED: i32 = 0;

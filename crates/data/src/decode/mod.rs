@@ -1,13 +1,12 @@
 //! Which pixels has an image file, or a part of it?
 //!
 //! What a file is says its content, never its name: ImageNet has a PNG and CMYK JPEGs under names that end
-//! in `.JPEG`. JPEGs of the usual kind are decoded here, and no more of them than is asked for
-//! ([`jpeg`]); everything else by kept libraries, as a whole ([`library`]). EXIF is not read:
+//! in `.JPEG`. JPEGs are decoded here, and no more of them than is asked for
+//! ([`jpeg`]); everything else by a kept library, as a whole ([`library`]). EXIF is not read:
 //! broken EXIF does no harm, and its orientation is NOT applied, as everywhere in the field (PIL,
 //! torchvision, OpenCV's `IMREAD_UNCHANGED`, MXNet), so crops and labels mean the same as there.
 //!
-//! Pixels equal those of libjpeg-turbo for our JPEGs. Those of progressive and CMYK JPEGs, which a library
-//! decodes, are off by up to 3 levels in our samples (`crates/data/tests/decode.rs`).
+//! Pixels of JPEGs equal those that PIL makes with libjpeg-turbo (`crates/data/tests/decode.rs`).
 
 mod jpeg;
 mod library;
@@ -42,7 +41,7 @@ pub struct Opened<'a> {
 #[derive(Debug)]
 enum Kind {
     Jpeg(Box<jpeg::header::Header>),
-    /// Decoded by a library already.
+    /// Decoded by the library already.
     Whole,
 }
 
@@ -66,17 +65,11 @@ impl Decoder {
 
     fn read(&mut self, bytes: &[u8]) -> Result<(usize, usize, Kind), String> {
         if bytes.starts_with(&[0xff, 0xd8]) {
-            if let jpeg::header::Kind::Ours(header) = jpeg::header::read(bytes)? {
-                check(header.width, header.height)?;
-                return Ok((header.width, header.height, Kind::Jpeg(header)));
-            }
-            let [width, height] =
-                jpeg::header::size(bytes).ok_or("the file has no frame header")?;
-            check(width, height)?;
-            library::jpeg(bytes, &mut self.whole)?;
-        } else {
-            library::other(bytes, &mut self.whole)?;
+            let header = jpeg::header::read(bytes)?;
+            check(header.width, header.height)?;
+            return Ok((header.width, header.height, Kind::Jpeg(Box::new(header))));
         }
+        library::whole(bytes, &mut self.whole)?;
         Ok((self.whole.width, self.whole.height, Kind::Whole))
     }
 }

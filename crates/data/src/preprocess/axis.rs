@@ -51,17 +51,47 @@ impl Axis {
     }
 
     fn build_wide(&mut self, from: usize, scale: f64, offset: usize, size: usize) {
-        self.taps = (2 * scale.ceil() as usize + 1).min(from);
+        // No output has more sources with a weight than this; most windows have fewer.
+        let most = (2 * scale.ceil() as usize + 1).min(from);
         for out in offset..offset + size {
             let centre = (out as f64 + 0.5) * scale;
-            let start = ((centre - scale + 0.5).max(0.0) as usize).min(from - self.taps);
+            let start = ((centre - scale + 0.5).max(0.0) as usize).min(from - most);
             let weight =
                 |k: usize| (1.0 - ((start + k) as f64 + 0.5 - centre).abs() / scale).max(0.0);
-            let sum: f64 = (0..self.taps).map(weight).sum();
+            let sum: f64 = (0..most).map(weight).sum();
             self.start.push(start);
             self.weights
-                .extend((0..self.taps).map(|k| (weight(k) / sum) as f32));
+                .extend((0..most).map(|k| (weight(k) / sum) as f32));
         }
+        self.taps = most;
+        self.trim(from);
+    }
+
+    /// Leaves out sources that weigh nothing, as far as the number of taps may be the same for all outputs.
+    fn trim(&mut self, from: usize) {
+        let zeros = |weights: &[f32]| weights.iter().take_while(|w| **w == 0.0).count();
+        let used = |weights: &[f32]| {
+            let last = weights.iter().rposition(|w| *w != 0.0);
+            last.map_or(1, |last| last + 1 - zeros(weights))
+        };
+        let all = self.weights.chunks_exact(self.taps);
+        let taps = all.map(used).max().unwrap_or(self.taps);
+        for (out, start) in self.start.iter_mut().enumerate() {
+            let old = out * self.taps;
+            // What is left begins no earlier than before: there is room for more taps than these.
+            let first = (*start + zeros(&self.weights[old..][..self.taps])).min(from - taps);
+            let skipped = first - *start;
+            for k in 0..taps {
+                let behind = k + skipped >= self.taps;
+                self.weights[out * taps + k] = match behind {
+                    true => 0.0,
+                    false => self.weights[old + skipped + k],
+                };
+            }
+            *start = first;
+        }
+        self.weights.truncate(self.start.len() * taps);
+        self.taps = taps;
     }
 
     /// First source and weights of an output.

@@ -140,9 +140,14 @@ impl Resizer {
             match weights {
                 [a, b] => mix(line(start), line(start + 1), [*a, *b], &mut self.mixed),
                 _ => {
-                    self.mixed.fill(0.0);
-                    for (k, weight) in weights.iter().enumerate() {
-                        add(line(start + k), *weight, &mut self.mixed);
+                    let mut first = true;
+                    for (group, weights) in weights.chunks(4).enumerate() {
+                        let mut lines: [&[u8]; 4] = [&[]; 4];
+                        for (k, into) in lines[..weights.len()].iter_mut().enumerate() {
+                            *into = line(start + group * 4 + k);
+                        }
+                        add(lines, weights, first, &mut self.mixed);
+                        first = false;
                     }
                 }
             }
@@ -198,11 +203,36 @@ fn mix(up: &[u8], down: &[u8], weights: [f32; 2], mixed: &mut [f32]) {
     }
 }
 
-/// One more line by its weight.
+/// Adds one to four lines by their weights, to nothing if they are the first. Sums are formed in the order
+/// of the lines, whatever their number.
 #[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
-fn add(line: &[u8], weight: f32, mixed: &mut [f32]) {
-    for (mixed, value) in mixed.iter_mut().zip(line) {
-        *mixed += weight * f32::from(*value);
+fn add(lines: [&[u8]; 4], weights: &[f32], first: bool, mixed: &mut [f32]) {
+    match (weights, first) {
+        (&[a], true) => blend::<1, true>(lines, [a], mixed),
+        (&[a, b], true) => blend::<2, true>(lines, [a, b], mixed),
+        (&[a, b, c], true) => blend::<3, true>(lines, [a, b, c], mixed),
+        (&[a, b, c, d], true) => blend::<4, true>(lines, [a, b, c, d], mixed),
+        (&[a], false) => blend::<1, false>(lines, [a], mixed),
+        (&[a, b], false) => blend::<2, false>(lines, [a, b], mixed),
+        (&[a, b, c], false) => blend::<3, false>(lines, [a, b, c], mixed),
+        (&[a, b, c, d], false) => blend::<4, false>(lines, [a, b, c, d], mixed),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn blend<const N: usize, const FIRST: bool>(
+    lines: [&[u8]; 4],
+    weights: [f32; N],
+    mixed: &mut [f32],
+) {
+    let lines: [&[u8]; N] = std::array::from_fn(|k| &lines[k][..mixed.len()]);
+    for (at, mixed) in mixed.iter_mut().enumerate() {
+        let mut sum = if FIRST { 0.0 } else { *mixed };
+        for k in 0..N {
+            sum += weights[k] * f32::from(lines[k][at]);
+        }
+        *mixed = sum;
     }
 }
 
@@ -219,28 +249,55 @@ fn gather_rgbx(axis: &Axis, line: &[f32], row: &mut [[f32; 4]]) {
 /// Interpolates along a line of pixels of `C` values.
 #[inline(always)]
 fn gather<const C: usize>(axis: &Axis, line: &[[f32; C]], row: &mut [[f32; 4]]) {
-    if axis.taps == 2 {
-        let weights = axis.weights.as_chunks::<2>().0;
-        for ((pixel, start), [a, b]) in row.iter_mut().zip(&axis.start).zip(weights) {
-            let [left, right] = [&line[*start], &line[*start + 1]];
-            for c in 0..C {
-                pixel[c] = whole(a * left[c] + b * right[c]);
+    match axis.taps {
+        2 => {
+            let weights = axis.weights.as_chunks::<2>().0;
+            for ((pixel, start), [a, b]) in row.iter_mut().zip(&axis.start).zip(weights) {
+                let [left, right] = [&line[*start], &line[*start + 1]];
+                for c in 0..C {
+                    pixel[c] = whole(a * left[c] + b * right[c]);
+                }
             }
         }
-        return;
+        3 => gather_few::<C, 3>(axis, line, row),
+        4 => gather_few::<C, 4>(axis, line, row),
+        5 => gather_few::<C, 5>(axis, line, row),
+        6 => gather_few::<C, 6>(axis, line, row),
+        _ => {
+            for (out, pixel) in row.iter_mut().enumerate() {
+                let (start, weights) = axis.taps(out);
+                *pixel = interpolated(weights, &line[start..]);
+            }
+        }
     }
-    for (out, pixel) in row.iter_mut().enumerate() {
-        let (start, weights) = axis.taps(out);
-        let mut sum = [0.0; C];
-        for (weight, source) in weights.iter().zip(&line[start..]) {
-            for c in 0..C {
-                sum[c] += weight * source[c];
-            }
-        }
+}
+
+/// As [`gather`], for a number of taps that the compiler knows.
+#[inline(always)]
+fn gather_few<const C: usize, const TAPS: usize>(
+    axis: &Axis,
+    line: &[[f32; C]],
+    row: &mut [[f32; 4]],
+) {
+    let weights = axis.weights.as_chunks::<TAPS>().0;
+    for ((pixel, start), weights) in row.iter_mut().zip(&axis.start).zip(weights) {
+        *pixel = interpolated(weights, &line[*start..][..TAPS]);
+    }
+}
+
+#[inline(always)]
+fn interpolated<const C: usize>(weights: &[f32], sources: &[[f32; C]]) -> [f32; 4] {
+    let mut sum = [0.0; C];
+    for (weight, source) in weights.iter().zip(sources) {
         for c in 0..C {
-            pixel[c] = whole(sum[c]);
+            sum[c] += weight * source[c];
         }
     }
+    let mut pixel = [0.0; 4];
+    for c in 0..C {
+        pixel[c] = whole(sum[c]);
+    }
+    pixel
 }
 
 fn gather_grey(axis: &Axis, line: &[f32], row: &mut [f32]) {
@@ -259,181 +316,4 @@ fn gather_grey(axis: &Axis, line: &[f32], row: &mut [f32]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dataset::Channels;
-
-    fn resized(
-        image: &Image,
-        region: Rect,
-        full: [usize; 2],
-        size: usize,
-        antialias: bool,
-        flip: bool,
-    ) -> Vec<f32> {
-        let window = Window {
-            region,
-            full,
-            offset: [0; 2],
-            size,
-            flip,
-            antialias,
-        };
-        rows(image, &window)
-    }
-
-    /// All values of the window, as many a pixel as the image has (RGB) or one.
-    fn rows(image: &Image, window: &Window) -> Vec<f32> {
-        let mut all = Vec::new();
-        let mut resizer = Resizer::default();
-        resizer.plan(window);
-        resizer.rows(image, [0, 0], |_, row| match row {
-            Row::Grey(row) => all.extend_from_slice(row),
-            Row::Colour(row) => all.extend(row.iter().flat_map(|pixel| &pixel[..3])),
-        });
-        all
-    }
-
-    fn whole(image: &Image) -> Rect {
-        Rect {
-            x: 0,
-            y: 0,
-            width: image.width,
-            height: image.height,
-        }
-    }
-
-    fn grey(width: usize, height: usize, data: &[u8]) -> Image {
-        Image {
-            width,
-            height,
-            channels: Channels::Grey,
-            data: data.to_vec(),
-        }
-    }
-
-    fn assert_close(got: &[f32], want: &[f32]) {
-        assert_eq!(got.len(), want.len());
-        assert!(
-            got.iter().zip(want).all(|(a, b)| (a - b).abs() < 0.501),
-            "{got:?} {want:?}"
-        );
-    }
-
-    /// Values from `torch.nn.functional.interpolate(mode="bilinear", align_corners=False, antialias=...)` of
-    /// PyTorch 2.13 in FP64, on the image whose pixel (x, y) is (37 x + 91 y + 13 x y) mod 256.
-    #[test]
-    fn equals_pytorch() {
-        #[rustfmt::skip]
-        let cases: [(usize, usize, bool, [f32; 16]); 4] = [
-            (3, 2, false, [0.0, 23.125, 50.875, 74.0, 22.75, 47.9062, 78.0938, 103.25,
-                           68.25, 97.4688, 132.5312, 161.75, 91.0, 122.25, 159.75, 191.0]),
-            (7, 5, false, [25.8594, 93.4531, 133.0469, 196.6406, 145.7031, 145.7344, 101.7656, 117.7969,
-                           105.5469, 134.0156, 118.4844, 162.9531, 129.3906, 58.2969, 183.2031, 108.1094]),
-            (11, 9, true, [113.182, 136.5162, 133.9638, 103.7005, 130.037, 143.5374, 130.9959, 131.28,
-                           119.6667, 149.2846, 140.3122, 147.5908, 159.0063, 148.5514, 147.9857, 153.419]),
-            (3, 5, true, [22.75, 47.9062, 78.0937, 103.25, 128.9167, 163.5521, 165.1146, 133.0833,
-                          85.75, 129.8646, 142.8021, 120.25, 85.25, 138.8438, 131.1562, 64.75]),
-        ];
-        for (width, height, antialias, want) in cases {
-            let data: Vec<u8> = (0..height)
-                .flat_map(|y| (0..width).map(move |x| ((37 * x + 91 * y + 13 * x * y) % 256) as u8))
-                .collect();
-            let image = grey(width, height, &data);
-            assert_close(
-                &resized(&image, whole(&image), [4, 4], 4, antialias, false),
-                &want,
-            );
-        }
-    }
-
-    #[test]
-    fn the_same_size_is_the_same_image_and_flip_mirrors_it() {
-        let image = crate::preprocess::tests::picture(9, 9, Channels::Rgb);
-        let same = resized(&image, whole(&image), [9, 9], 9, false, false);
-        let flipped = resized(&image, whole(&image), [9, 9], 9, false, true);
-        for y in 0..9 {
-            for x in 0..9 {
-                let want = image.rgb(x, y).map(f32::from);
-                assert_eq!(same[(y * 9 + x) * 3..][..3], want);
-                assert_eq!(flipped[(y * 9 + 8 - x) * 3..][..3], want);
-            }
-        }
-    }
-
-    #[test]
-    fn a_window_is_a_part_of_the_whole_and_nothing_outside_the_region_counts() {
-        let image = crate::preprocess::tests::picture(20, 30, Channels::Rgb);
-        let all = resized(&image, whole(&image), [40, 40], 40, false, false);
-        let window = Window {
-            region: whole(&image),
-            full: [40, 40],
-            offset: [3, 7],
-            size: 11,
-            flip: false,
-            antialias: false,
-        };
-        for (y, row) in rows(&image, &window).chunks_exact(33).enumerate() {
-            assert_eq!(row, &all[((y + 7) * 40 + 3) * 3..][..33]);
-        }
-
-        let region = Rect {
-            x: 4,
-            y: 5,
-            width: 6,
-            height: 8,
-        };
-        let cut: Vec<u8> = (5..13)
-            .flat_map(|y| (4..10).flat_map(move |x| [(x, y)]))
-            .flat_map(|(x, y)| image.rgb(x, y))
-            .collect();
-        let cut = Image {
-            width: 6,
-            height: 8,
-            channels: Channels::Rgb,
-            data: cut,
-        };
-        assert_eq!(
-            resized(&image, region, [15, 15], 15, false, false),
-            resized(&cut, whole(&cut), [15, 15], 15, false, false)
-        );
-    }
-
-    #[test]
-    fn one_pixel_fills_everything() {
-        let dot = grey(1, 1, &[77]);
-        for antialias in [false, true] {
-            assert_close(
-                &resized(&dot, whole(&dot), [5, 5], 5, antialias, false),
-                &[77.0; 25],
-            );
-        }
-    }
-
-    /// A fine checkerboard shrunk by 4: the wide filter averages it away, the plain one does not.
-    #[test]
-    fn antialias_averages_what_the_plain_filter_skips() {
-        let board: Vec<u8> = (0..32 * 32)
-            .map(|i| {
-                if (i % 32 / 2 + i / 32 / 2) % 2 == 0 {
-                    255
-                } else {
-                    0
-                }
-            })
-            .collect();
-        let board = grey(32, 32, &board);
-        let spread = |values: &[f32]| {
-            values
-                .iter()
-                .fold(0.0f32, |worst, v| worst.max((v - 127.5).abs()))
-        };
-        let wide = resized(&board, whole(&board), [8, 8], 8, true, false);
-        assert!(spread(&wide[9..15]) < 8.0, "{wide:?}");
-        let ramp: Vec<u8> = (0..64 * 4).map(|i| (i % 64 * 4) as u8).collect();
-        let ramp = grey(64, 4, &ramp);
-        let shrunk = resized(&ramp, whole(&ramp), [8, 8], 4, true, false);
-        // Inside, a ramp shrinks to a ramp: centre of output 1 is source 12.
-        assert!((shrunk[1] - 46.0).abs() < 0.51, "{shrunk:?}");
-    }
-}
+mod tests;

@@ -4,7 +4,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rungs_data::preprocess::Layout;
+use rungs_data::{Dataset, LoaderConfig, Output, Split, open, subset};
+use rungs_spec::recipe::{Augment, Variant};
 
 /// `RUNGS_TEST_DATA/FOLDER`, or what the archive of that name in there unpacks to. `None`, loudly, without
 /// the variable.
@@ -69,4 +73,35 @@ pub fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
 pub fn write(path: &Path, bytes: &[u8]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
+}
+
+/// The paper's preprocessing at 16 pixels.
+pub fn config(batch_size: usize, workers: usize) -> LoaderConfig {
+    LoaderConfig {
+        seed: 1,
+        batch_size,
+        input_size: 16,
+        augment: Augment {
+            crop_area: [0.08, 1.0],
+            crop_ratio: [0.75, 4.0 / 3.0],
+            flip: 0.5,
+            hue: 0.4,
+            saturation: 0.4,
+            brightness: 0.4,
+            contrast: 0.0,
+            pca_std: 0.1,
+            antialias: false,
+            resize_short: 19,
+        },
+        variant: Variant::Paper,
+        max_corrupt: 0,
+        layout: Layout::ChannelsLast,
+        output: Output::Floats,
+        workers,
+    }
+}
+
+/// The first images of the synthetic dataset.
+pub fn synthetic(n: u64) -> Arc<dyn Dataset> {
+    subset(open("synthetic", None, Split::Train).unwrap(), Some(n)).unwrap()
 }

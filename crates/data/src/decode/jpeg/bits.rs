@@ -9,14 +9,16 @@ pub struct Data {
 }
 
 impl Data {
-    /// Takes over what lies from `bytes` to the first marker that is no restart marker.
-    pub fn fill(&mut self, bytes: &[u8]) {
+    /// Takes over what lies from the beginning of `bytes` to the first marker that is no restart marker;
+    /// where that is.
+    pub fn fill(&mut self, bytes: &[u8]) -> usize {
         self.bytes.clear();
         self.ends.clear();
         let mut rest = bytes;
         loop {
             let Some(at) = memchr::memchr(0xff, rest) else {
                 self.bytes.extend_from_slice(rest);
+                rest = &[];
                 break;
             };
             match rest.get(at + 1) {
@@ -33,12 +35,14 @@ impl Data {
                 }
                 _ => {
                     self.bytes.extend_from_slice(&rest[..at]);
+                    rest = &rest[at..];
                     break;
                 }
             }
             rest = &rest[at + 2..];
         }
         self.ends.push(self.bytes.len());
+        bytes.len() - rest.len()
     }
 
     /// A reader of restart interval `number`.
@@ -100,6 +104,17 @@ impl Bits<'_> {
         self.left = self.left.wrapping_sub(n);
     }
 
+    /// The next bit.
+    #[inline(always)]
+    pub fn bit(&mut self) -> bool {
+        if self.left == 0 {
+            self.refill();
+        }
+        let bit = self.peek(1) != 0;
+        self.drop(1);
+        bit
+    }
+
     /// Whether more bits were taken than the interval has.
     #[inline(always)]
     pub fn overrun(&self) -> bool {
@@ -128,14 +143,15 @@ mod tests {
     #[test]
     fn stuffing_goes_restart_markers_divide_and_another_marker_ends() {
         let mut data = Data::default();
-        data.fill(&[
+        let end = data.fill(&[
             1, 0xff, 0, 2, 0xff, 0xff, 0xd0, 3, 0xff, 0xd1, 4, 5, 0xff, 0xd9, 6,
         ]);
+        assert_eq!(end, 12);
         assert_eq!(
             (&data.bytes[..], &data.ends[..]),
             (&[1, 0xff, 2, 3, 4, 5][..], &[3, 4, 6][..])
         );
-        data.fill(&[7, 0xff]);
+        assert_eq!(data.fill(&[7, 0xff]), 1);
         assert_eq!((&data.bytes[..], &data.ends[..]), (&[7][..], &[1][..]));
     }
 

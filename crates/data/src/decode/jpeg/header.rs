@@ -1,294 +1,261 @@
 //! What the markers before the image say.
 
-use super::huffman::Code;
+use super::markers::{EOI, Reader, SOS, Segment, Tables};
 
-/// How many chroma samples there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sampling {
-    /// No chroma.
-    Grey,
-    /// One a pixel (4:4:4).
-    Full,
-    /// One for two pixels of a line (4:2:2).
-    HalfWidth,
-    /// One for two by two pixels (4:2:0).
-    Half,
-}
-
-/// A JPEG that [`super::decode`] takes.
+/// A JPEG up to where its first scan begins.
 #[derive(Debug, Clone)]
 pub struct Header {
     /// Pixels.
     pub width: usize,
     /// Pixels.
     pub height: usize,
-    /// Chroma.
-    pub sampling: Sampling,
-    /// Whether the components are R, G and B themselves.
-    pub rgb: bool,
-    /// Per component, in zigzag order.
-    pub quantisers: [[u16; 64]; 3],
-    /// Per component: DC and AC.
-    pub codes: [[Code; 2]; 3],
-    /// MCUs between restart markers; 0 = none.
-    pub restart: usize,
-    /// Where the entropy-coded data begins.
+    /// One, three or four.
+    pub components: Vec<Component>,
+    /// What the components are.
+    pub colour: Colour,
+    /// Whether coefficients come bit by bit.
+    pub progressive: bool,
+    /// As they are before the first scan.
+    pub tables: Tables,
+    /// The first scan.
+    pub scan: Scan,
+}
+
+/// One of the planes that an image is made of.
+#[derive(Debug, Clone)]
+pub struct Component {
+    id: u8,
+    /// Blocks of it in an MCU (minimum coded unit), across and down.
+    pub blocks: [usize; 2],
+    /// Pixels of a sample, across and down.
+    pub share: [usize; 2],
+    /// Number of its quantisation table.
+    pub quantiser: usize,
+}
+
+/// What the components are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// Grey.
+    Grey,
+    /// R, G, B.
+    Rgb,
+    /// Y, Cb, Cr.
+    Ycc,
+    /// Cyan, magenta, yellow, black; 255 is no ink, as Adobe has it.
+    Cmyk,
+    /// As `Cmyk`, the first three as Y, Cb, Cr.
+    Ycck,
+}
+
+/// What the header of a scan says.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Its components.
+    pub parts: Vec<Part>,
+    /// First and last place in zigzag order; progressive only.
+    pub places: [usize; 2],
+    /// Bits below those that earlier scans gave, and below those that it gives; progressive only.
+    pub bits: [u32; 2],
+    /// Where its entropy-coded data begin.
     pub data: usize,
 }
 
+/// A component in a scan.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Which one of the image's.
+    pub component: usize,
+    /// Numbers of its DC and AC codes.
+    pub codes: [usize; 2],
+}
+
 impl Header {
-    /// One or three.
-    pub fn components(&self) -> usize {
-        match self.sampling {
-            Sampling::Grey => 1,
-            _ => 3,
+    /// Pixels of an MCU, across and down.
+    pub fn mcu(&self) -> [usize; 2] {
+        let Component { blocks, share, .. } = &self.components[0];
+        [0, 1].map(|axis| 8 * blocks[axis] * share[axis])
+    }
+
+    /// Samples of a component that lie in the image, across and down.
+    pub fn samples(&self, component: &Component) -> [usize; 2] {
+        [
+            self.width.div_ceil(component.share[0]),
+            self.height.div_ceil(component.share[1]),
+        ]
+    }
+
+    /// Whether the first scan gives everything.
+    pub fn one_scan(&self) -> bool {
+        !self.progressive
+            && self.scan.parts.len() == self.components.len()
+            && (self.scan.parts.iter().enumerate()).all(|(i, part)| part.component == i)
+    }
+
+    /// Every block takes a bit at least. This bounds memory by the file's length, whatever a damaged
+    /// or hostile header says.
+    fn check_length(&self, bytes: usize) -> Result<(), String> {
+        let blocks: usize = (self.components.iter().map(|c| self.samples(c)))
+            .map(|[width, height]| width.div_ceil(8) * height.div_ceil(8))
+            .sum();
+        if blocks.div_ceil(8) <= bytes {
+            return Ok(());
         }
+        Err(format!(
+            "it says it has {} x {} pixels, more than its {bytes} bytes can hold",
+            self.width, self.height
+        ))
     }
 }
 
-/// What a file is.
-pub enum Kind {
-    /// One for us.
-    Ours(Box<Header>),
-    /// Some other JPEG of this width and height: progressive, CMYK, 12 bits, ...
-    Other,
-}
-
-struct Component {
-    id: u8,
-    sampling: u8,
-    quantiser: usize,
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let part = self.bytes.get(self.at..self.at + n);
-        self.at += n;
-        part.ok_or_else(|| {
-            format!(
-                "the file ends at byte {} in the middle of its header",
-                self.bytes.len()
-            )
-        })
-    }
-
-    fn byte(&mut self) -> Result<u8, String> {
-        Ok(self.take(1)?[0])
-    }
-
-    /// The next marker's second byte.
-    fn marker(&mut self) -> Result<u8, String> {
-        // As libjpeg does: bytes that belong to no segment are passed over.
-        loop {
-            while self.byte()? != 0xff {}
-            let mut code = 0xff;
-            while code == 0xff {
-                code = self.byte()?;
-            }
-            if code != 0 {
-                return Ok(code);
-            }
-        }
-    }
-
-    /// Content of a segment.
-    fn segment(&mut self) -> Result<&'a [u8], String> {
-        let length = usize::from(u16::from_be_bytes([self.byte()?, self.byte()?]));
-        if length < 2 {
-            return Err(format!(
-                "the segment at byte {} says it has {length} bytes",
-                self.at - 4
-            ));
-        }
-        self.take(length - 2)
-    }
-}
-
-/// Reads up to the beginning of the entropy-coded data. Error: what is wrong.
-pub fn read(bytes: &[u8]) -> Result<Kind, String> {
-    let mut reader = Reader { bytes, at: 2 };
-    let mut quantisers = [None; 4];
-    let mut codes: [[Option<Code>; 2]; 4] = Default::default();
-    let (mut jfif, mut adobe, mut restart) = (false, None, 0);
+/// Reads up to the beginning of the first scan's entropy-coded data. Error: what is wrong.
+pub fn read(bytes: &[u8]) -> Result<Header, String> {
+    let mut reader = Reader::new(bytes, 2);
+    let mut tables = Tables::default();
+    let (mut jfif, mut adobe) = (false, None);
     let mut frame = None;
     loop {
-        let marker = reader.marker()?;
-        // Without a segment: restart markers, TEM, another SOI.
-        if matches!(marker, 0x01 | 0xd0..=0xd8) {
-            continue;
-        }
-        if marker == 0xd9 {
-            return Err("the file ends before its image".to_owned());
-        }
-        let begin = reader.at;
         let segment = reader.segment()?;
-        let short = || format!("the segment at byte {begin} is too short");
-        match marker {
-            0xc0 | 0xc1 => {
-                let &[precision, h1, h0, w1, w0, n, ref rest @ ..] = segment else {
-                    return Err(short());
-                };
-                let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-                let components: Vec<Component> = rest
-                    .as_chunks::<3>()
-                    .0
-                    .iter()
-                    .take(usize::from(n))
-                    .map(|&[id, sampling, quantiser]| Component {
-                        id,
-                        sampling,
-                        quantiser: usize::from(quantiser & 3),
-                    })
-                    .collect();
-                if precision != 8 || width == 0 || height == 0 || components.len() != usize::from(n)
-                {
-                    return Ok(Kind::Other);
-                }
-                frame = Some((usize::from(width), usize::from(height), components));
+        let content = segment.content;
+        match segment.marker {
+            EOI => return Err("the file ends before its image".to_owned()),
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcf if frame.is_some() => {
+                return Err("its size is told twice".to_owned());
             }
-            // Progressive, lossless, arithmetic, hierarchical.
-            0xc2..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcf => return Ok(Kind::Other),
-            0xc4 => read_codes(segment, &mut codes).ok_or_else(short)?,
-            0xdb => read_quantisers(segment, &mut quantisers).ok_or_else(short)?,
-            0xdd => {
-                restart = match segment {
-                    &[high, low, ..] => usize::from(u16::from_be_bytes([high, low])),
-                    _ => return Err(short()),
-                }
+            0xc0..=0xc2 => frame = Some(read_frame(&segment)?),
+            0xc3 => return Err(other("lossless")),
+            0xc9 | 0xca => return Err(other("arithmetically coded")),
+            0xc5..=0xc7 | 0xcb | 0xcd..=0xcf => return Err(other("hierarchical or lossless")),
+            0xe0 => jfif |= content.starts_with(b"JFIF\0"),
+            0xee if content.len() >= 12 && content.starts_with(b"Adobe") => {
+                adobe = Some(content[11])
             }
-            0xe0 => jfif |= segment.starts_with(b"JFIF\0"),
-            0xee if segment.len() >= 12 && segment.starts_with(b"Adobe") => {
-                adobe = Some(segment[11])
-            }
-            0xda => {
-                let Some((width, height, components)) = frame else {
+            SOS => {
+                let Some(([width, height], components, progressive)) = frame else {
                     return Err("the image begins before its size is told".to_owned());
                 };
-                let (Some(sampling), true) =
-                    (sampling(&components), whole_scan(segment, &components))
-                else {
-                    return Ok(Kind::Other);
-                };
-                // The rules of libjpeg.
-                let rgb = components.len() == 3
-                    && match (jfif, adobe) {
-                        (true, _) => false,
-                        (_, Some(transform)) => transform == 0,
-                        _ => components.iter().map(|c| c.id).eq(*b"RGB"),
-                    };
-                let mut header = Header {
+                let header = Header {
                     width,
                     height,
-                    sampling,
-                    rgb,
-                    quantisers: [[0; 64]; 3],
-                    codes: Default::default(),
-                    restart,
-                    data: reader.at,
+                    colour: colour(&components, jfif, adobe),
+                    scan: read_scan(&segment, &components, reader.at())?,
+                    components,
+                    progressive,
+                    tables,
                 };
-                for (i, component) in components.iter().enumerate() {
-                    let chosen = segment[2 + 2 * i];
-                    let lack = |what| {
-                        format!(
-                            "component {} names {what} table that the file does not have",
-                            component.id
-                        )
-                    };
-                    header.quantisers[i] =
-                        quantisers[component.quantiser].ok_or_else(|| lack("a quantisation"))?;
-                    for (kind, slot) in [(0, chosen >> 4), (1, chosen & 15)] {
-                        header.codes[i][kind] = codes
-                            .get(usize::from(slot))
-                            .and_then(|pair| pair[kind].clone())
-                            .ok_or_else(|| lack("a Huffman"))?;
-                    }
-                }
-                return Ok(Kind::Ours(Box::new(header)));
+                header.check_length(bytes.len())?;
+                return Ok(header);
             }
-            _ => {}
+            _ => tables.take(&segment)?,
         }
     }
 }
 
-/// Width and height of any JPEG, from its frame header.
-pub fn size(bytes: &[u8]) -> Option<[usize; 2]> {
-    let mut reader = Reader { bytes, at: 2 };
-    loop {
-        let marker = reader.marker().ok()?;
-        if matches!(marker, 0x01 | 0xd0..=0xd8) {
-            continue;
-        }
-        let segment = reader.segment().ok()?;
-        if matches!(marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf) {
-            let &[_, h1, h0, w1, w0, ..] = segment else {
-                return None;
-            };
-            return Some(
-                [u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])].map(usize::from),
-            );
-        }
-    }
+fn other(kind: &str) -> String {
+    format!("it is a {kind} JPEG, which is not read here: save it again as an ordinary one")
 }
 
-fn sampling(components: &[Component]) -> Option<Sampling> {
-    match components {
+/// Width and height, components, and whether the image is progressive.
+type Frame = ([usize; 2], Vec<Component>, bool);
+
+fn read_frame(segment: &Segment<'_>) -> Result<Frame, String> {
+    let &[precision, h1, h0, w1, w0, n, ref rest @ ..] = segment.content else {
+        return Err(segment.short());
+    };
+    let size = [u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])].map(usize::from);
+    if precision != 8 {
+        return Err(other(&format!("{precision}-bit")));
+    }
+    if size.contains(&0) {
+        return Err(format!("its size is {} x {}", size[0], size[1]));
+    }
+    let n = usize::from(n);
+    let (Some(rest), 1 | 3 | 4) = (rest.as_chunks::<3>().0.get(..n), n) else {
+        return Err(format!(
+            "it has {n} components, where images have one, three or four"
+        ));
+    };
+    let factors = |sampling: u8| [sampling >> 4, sampling & 15].map(usize::from);
+    let most = (rest.iter().map(|c| factors(c[1])))
+        .reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])])
+        .unwrap_or_default();
+    let mut components = Vec::with_capacity(n);
+    for &[id, sampling, quantiser] in rest {
         // Alone, a component is not interleaved, whatever its factors.
-        [_] => Some(Sampling::Grey),
-        [luma, rest @ ..] if rest.len() == 2 && rest.iter().all(|c| c.sampling == 0x11) => {
-            match luma.sampling {
-                0x11 => Some(Sampling::Full),
-                0x21 => Some(Sampling::HalfWidth),
-                0x22 => Some(Sampling::Half),
-                _ => None,
-            }
+        let blocks = if n == 1 { [1, 1] } else { factors(sampling) };
+        let most = if n == 1 { [1, 1] } else { most };
+        let sound = |axis: usize| {
+            (1..=4).contains(&blocks[axis]) && most[axis].is_multiple_of(blocks[axis])
+        };
+        if !sound(0) || !sound(1) {
+            return Err(format!(
+                "component {id} has {} x {} samples where the largest has {} x {}, which is not read here",
+                blocks[0], blocks[1], most[0], most[1]
+            ));
         }
-        _ => None,
+        components.push(Component {
+            id,
+            blocks,
+            share: [most[0] / blocks[0], most[1] / blocks[1]],
+            quantiser: usize::from(quantiser),
+        });
+    }
+    Ok((size, components, segment.marker == 0xc2))
+}
+
+/// The rules of libjpeg.
+fn colour(components: &[Component], jfif: bool, adobe: Option<u8>) -> Colour {
+    match (components.len(), jfif, adobe) {
+        (1, ..) => Colour::Grey,
+        (3, true, _) => Colour::Ycc,
+        (3, _, Some(0)) => Colour::Rgb,
+        (3, _, None) if components.iter().map(|c| c.id).eq(*b"RGB") => Colour::Rgb,
+        (3, ..) => Colour::Ycc,
+        (_, _, None | Some(0)) => Colour::Cmyk,
+        _ => Colour::Ycck,
     }
 }
 
-/// Whether a scan has all components in their order, and all of their coefficients.
-fn whole_scan(segment: &[u8], components: &[Component]) -> bool {
-    let n = components.len();
-    segment.len() >= 4 + 2 * n
-        && usize::from(segment[0]) == n
-        && components
-            .iter()
-            .enumerate()
-            .all(|(i, c)| segment[1 + 2 * i] == c.id)
-        && segment[1 + 2 * n..4 + 2 * n] == [0, 63, 0]
-}
-
-fn read_quantisers(mut rest: &[u8], tables: &mut [Option<[u16; 64]>; 4]) -> Option<()> {
-    while let [first, tail @ ..] = rest {
-        let wide = first >> 4 != 0;
-        let bytes = if wide { 128 } else { 64 };
-        let (values, after) = tail.split_at_checked(bytes)?;
-        let mut table = [0; 64];
-        for (i, value) in table.iter_mut().enumerate() {
-            *value = match wide {
-                true => u16::from_be_bytes([values[2 * i], values[2 * i + 1]]),
-                false => u16::from(values[i]),
-            };
-        }
-        *tables.get_mut(usize::from(first & 15))? = Some(table);
-        rest = after;
+/// A scan of an image of these components, whose data begin at byte `data`. Error: what is wrong.
+pub fn read_scan(
+    segment: &Segment<'_>,
+    components: &[Component],
+    data: usize,
+) -> Result<Scan, String> {
+    let (n, rest) = segment
+        .content
+        .split_first()
+        .ok_or_else(|| segment.short())?;
+    let n = usize::from(*n);
+    let (choices, rest) = (rest.split_at_checked(2 * n)).ok_or_else(|| segment.short())?;
+    let &[first, last, bits, ..] = rest else {
+        return Err(segment.short());
+    };
+    let mut parts: Vec<Part> = Vec::with_capacity(n);
+    for &[id, codes] in choices.as_chunks::<2>().0 {
+        let new = |i: &usize| components[*i].id == id && parts.iter().all(|p| p.component != *i);
+        let Some(component) = (0..components.len()).find(new) else {
+            return Err(format!(
+                "the scan at byte {data} has a component {id} that the image does not have, or has it twice"
+            ));
+        };
+        parts.push(Part {
+            component,
+            codes: [codes >> 4, codes & 15].map(usize::from),
+        });
     }
-    Some(())
-}
-
-fn read_codes(mut rest: &[u8], codes: &mut [[Option<Code>; 2]; 4]) -> Option<()> {
-    while let [first, tail @ ..] = rest {
-        let (lengths, tail) = tail.split_first_chunk::<16>()?;
-        let symbols = lengths.iter().map(|n| usize::from(*n)).sum();
-        let (symbols, after) = tail.split_at_checked(symbols)?;
-        let pair = codes.get_mut(usize::from(first & 15))?;
-        *pair.get_mut(usize::from(first >> 4))? = Some(Code::new(*lengths, symbols)?);
-        rest = after;
+    let blocks: usize = (parts.iter())
+        .map(|p| components[p.component].blocks.iter().product::<usize>())
+        .sum();
+    if n == 0 || n > 1 && blocks > 10 {
+        return Err(format!(
+            "the scan at byte {data} has {n} components of {blocks} blocks, where 1 to 10 are allowed"
+        ));
     }
-    Some(())
+    Ok(Scan {
+        parts,
+        places: [first, last].map(usize::from),
+        bits: [bits >> 4, bits & 15].map(u32::from),
+        data,
+    })
 }

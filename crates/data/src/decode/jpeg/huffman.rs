@@ -1,5 +1,7 @@
 //! Which number does a code stand for?
 
+use super::bits::Bits;
+
 /// Bits that one look into a table covers.
 pub const LOOK: u32 = 11;
 /// What the end of a block adds to the position: more than any position is.
@@ -31,19 +33,85 @@ impl Code {
     }
 }
 
-/// A code with tables to look into. A symbol is `run << 4 | size`: so many zeros, then a number of
-/// `size` bits, which follow the code; DC codes have no runs.
+/// A code with a table to look into.
 #[derive(Debug)]
-pub struct Table {
+pub struct Symbols {
     code: Code,
-    /// By the next [`LOOK`] bits, see [`Entry`].
-    entries: Box<[Entry; 1 << LOOK]>,
-    /// By the next [`LOOK`] bits: as many symbols as begin in them.
-    skips: Box<[Skip; 1 << LOOK]>,
+    /// By the next [`LOOK`] bits: length of the code, 0 if it is longer than that, and its symbol.
+    short: Box<[(u8, u8); 1 << LOOK]>,
     /// By length: the first 16-bit word that is above all codes of at most this length.
     above: [u32; 17],
     /// By length: index of a code's symbol minus the code.
     base: [i32; 17],
+}
+
+impl Default for Symbols {
+    fn default() -> Self {
+        Symbols {
+            code: Code::default(),
+            short: Box::new([(0, 0); 1 << LOOK]),
+            above: [0; 17],
+            base: [0; 17],
+        }
+    }
+}
+
+impl Symbols {
+    /// Takes over another code; whether it is another one. Files that were not optimised all have the same.
+    pub fn set(&mut self, code: &Code) -> bool {
+        if self.code == *code {
+            return false;
+        }
+        self.code.clone_from(code);
+        self.short.fill((0, 0));
+        let (mut next, mut index) = (0u32, 0);
+        for length in 1..=16u32 {
+            self.base[length as usize] = index as i32 - next as i32;
+            for _ in 0..code.lengths[length as usize - 1] {
+                if length <= LOOK {
+                    let first = (next << (LOOK - length)) as usize;
+                    let span = 1usize << (LOOK - length);
+                    self.short[first..][..span].fill((length as u8, code.symbols[index]));
+                }
+                next += 1;
+                index += 1;
+            }
+            self.above[length as usize] = next << (16 - length);
+            next <<= 1;
+        }
+        true
+    }
+
+    /// The next symbol, which must be among the loaded bits. `None`: a code that stands for nothing.
+    #[inline(always)]
+    pub fn next(&self, bits: &mut Bits<'_>) -> Option<u8> {
+        let (mut length, mut symbol) = self.short[bits.peek(LOOK) & ((1 << LOOK) - 1)];
+        if length == 0 {
+            (length, symbol) = self.long(bits.peek(16) as u32)?;
+        }
+        bits.drop(u32::from(length));
+        Some(symbol)
+    }
+
+    /// Length and symbol of a code longer than [`LOOK`] at the top of 16 bits.
+    #[cold]
+    fn long(&self, bits: u32) -> Option<(u8, u8)> {
+        let length = (LOOK + 1..=16).find(|l| bits < self.above[*l as usize])?;
+        let index = (bits >> (16 - length)) as i32 + self.base[length as usize];
+        let symbol = *self.code.symbols.get(usize::try_from(index).ok()?)?;
+        Some((length as u8, symbol))
+    }
+}
+
+/// A code with tables to look into that know what a symbol means: `run << 4 | size`, so many zeros, then a
+/// number of `size` bits, which follow the code; DC codes have no runs.
+#[derive(Debug)]
+pub struct Table {
+    symbols: Symbols,
+    /// By the next [`LOOK`] bits, see [`Entry`].
+    entries: Box<[Entry; 1 << LOOK]>,
+    /// By the next [`LOOK`] bits: as many symbols as begin in them.
+    skips: Box<[Skip; 1 << LOOK]>,
 }
 
 /// Bits 0..6: length of the code and the number, or of the code alone if bit 7 is set, or 0 if the code is
@@ -109,11 +177,9 @@ impl Skip {
 impl Default for Table {
     fn default() -> Self {
         Table {
-            code: Code::default(),
+            symbols: Symbols::default(),
             entries: Box::new([LONGER; 1 << LOOK]),
             skips: Box::new([Skip(0); 1 << LOOK]),
-            above: [0; 17],
-            base: [0; 17],
         }
     }
 }
@@ -138,37 +204,31 @@ pub fn extend(bits: u32, size: u32) -> i32 {
 }
 
 impl Table {
-    /// Takes over another code. Files that were not optimised all have the same one. `ac`: whether
-    /// blocks are passed over with it.
+    /// Takes over another code. `ac`: whether blocks are passed over with it.
     pub fn set(&mut self, code: &Code, ac: bool) {
-        if self.code == *code {
+        if !self.symbols.set(code) {
             return;
         }
-        self.code = code.clone();
-        self.entries.fill(LONGER);
-        // By the next bits: length of the code, and symbol.
-        let mut plain = [(0u8, 0u8); 1 << LOOK];
-        let (mut next, mut index) = (0u32, 0);
-        for length in 1..=16u32 {
-            self.base[length as usize] = index as i32 - next as i32;
-            for _ in 0..code.lengths[length as usize - 1] {
-                if length <= LOOK {
-                    let first = (next << (LOOK - length)) as usize;
-                    let span = 1usize << (LOOK - length);
-                    for (suffix, entry) in self.entries[first..][..span].iter_mut().enumerate() {
-                        *entry = fill(code.symbols[index], length, suffix as u32);
-                    }
-                    plain[first..][..span].fill((length as u8, code.symbols[index]));
-                }
-                next += 1;
-                index += 1;
+        let short = &self.symbols.short;
+        let mut window = 0;
+        while window < 1 << LOOK {
+            let (length, symbol) = short[window];
+            let length = u32::from(length);
+            if length == 0 {
+                // Codes are in the order of their lengths: there are only longer ones from here.
+                self.entries[window..].fill(LONGER);
+                break;
             }
-            self.above[length as usize] = next << (16 - length);
-            next <<= 1;
+            let span = 1 << (LOOK - length);
+            let entries = &mut self.entries[window..window + span];
+            for (suffix, entry) in entries.iter_mut().enumerate() {
+                *entry = fill(symbol, length, suffix as u32);
+            }
+            window += span;
         }
         if ac {
             for (window, entry) in self.skips.iter_mut().enumerate() {
-                *entry = skip(window, &plain);
+                *entry = skip(window, short);
             }
         }
     }
@@ -185,21 +245,19 @@ impl Table {
         self.skips[window & ((1 << LOOK) - 1)]
     }
 
-    /// Length and symbol of a code longer than [`LOOK`] at the top of 16 bits, as an incomplete entry.
+    /// A code longer than [`LOOK`] at the top of 16 bits.
     #[cold]
     pub fn long(&self, bits: u32) -> Option<Entry> {
-        let length = (LOOK + 1..=16).find(|l| bits < self.above[*l as usize])?;
-        let index = (bits >> (16 - length)) as i32 + self.base[length as usize];
-        let symbol = *self.code.symbols.get(usize::try_from(index).ok()?)?;
-        Some(incomplete(symbol, length))
+        let (length, symbol) = self.symbols.long(bits)?;
+        Some(incomplete(symbol, u32::from(length)))
     }
 }
 
 /// As many symbols as begin in a window, up to the end of the block.
-fn skip(window: usize, plain: &[(u8, u8); 1 << LOOK]) -> Skip {
+fn skip(window: usize, short: &[(u8, u8); 1 << LOOK]) -> Skip {
     let (mut length, mut added) = (0, 0);
     while length < LOOK {
-        let (code, symbol) = plain[window << length & ((1 << LOOK) - 1)];
+        let (code, symbol) = short[window << length & ((1 << LOOK) - 1)];
         let (code, advance) = (u32::from(code), advance(symbol));
         // A code that is not wholly inside is another one with other bits behind it.
         if code == 0 || code > LOOK - length || advance != END && added + advance > 63 {

@@ -4,6 +4,7 @@
 use multiversion::multiversion;
 
 use super::Plane;
+use super::header::Component;
 use super::scan::Block;
 
 /// Fraction bits of the constants, and of the values between the passes.
@@ -14,37 +15,36 @@ const PASS_BITS: i32 = 2;
 /// sums of products have no rounding in them, so this is the same function.
 const MATRIX: [[i32; 8]; 8] = matrix();
 
-/// Turns the blocks of one row of MCUs into samples of the planes' row `row` of MCUs.
+/// Turns the blocks of one row of `mcus` MCUs into samples of the planes' row `row` of MCUs.
 pub fn row(
     blocks: &[Block],
     lasts: &[u8],
-    factors: [usize; 2],
+    components: &[Component],
     row: usize,
     mcus: usize,
     planes: &mut [Plane],
 ) {
-    let luma = factors[0] * factors[1];
-    let per_mcu = luma + planes.len() - 1;
-    for (c, plane) in planes.iter_mut().enumerate() {
-        let (first, [across, down]) = match c {
-            0 => (0, factors),
-            _ => (luma + c - 1, [1, 1]),
-        };
+    let per_mcu = components.iter().map(|c| c.blocks[0] * c.blocks[1]).sum();
+    let mut first = 0;
+    for (component, plane) in components.iter().zip(planes) {
+        let [across, down] = component.blocks;
         for line in 0..down {
-            let start = (row * down + line) * 8 * plane.stride;
-            component(
-                blocks,
-                lasts,
-                [first + line * across, across, per_mcu, mcus],
-                &mut plane.samples[start..start + 8 * plane.stride],
-                plane.stride,
-            );
+            let layout = [first, across, per_mcu, mcus];
+            self::line(blocks, lasts, layout, plane, row * down + line);
+            first += across;
         }
     }
 }
 
-/// One line of blocks. `layout`: the first block, how many lie side by side in an MCU, blocks from MCU to
-/// MCU, MCUs.
+/// Turns blocks into samples of the plane's row `row` of blocks. `layout`: the first block, how many lie
+/// side by side in an MCU, blocks from MCU to MCU, MCUs.
+pub fn line(blocks: &[Block], lasts: &[u8], layout: [usize; 4], plane: &mut Plane, row: usize) {
+    let size = 8 * plane.stride;
+    let samples = &mut plane.samples[row * size..][..size];
+    component(blocks, lasts, layout, samples, plane.stride);
+}
+
+/// As [`line`].
 #[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
 fn component(
     blocks: &[Block],
@@ -90,7 +90,7 @@ fn inverse(block: &Block) -> [[u8; 8]; 8] {
             block[48 + x],
             block[56 + x],
         ];
-        let sums = line(column.map(i32::from));
+        let sums = transform(column.map(i32::from));
         for y in 0..8 {
             half[y][x] =
                 (sums[y] + (1 << (CONST_BITS - PASS_BITS - 1))) >> (CONST_BITS - PASS_BITS);
@@ -115,7 +115,7 @@ fn inverse(block: &Block) -> [[u8; 8]; 8] {
 
 /// One dimension, times 2^13.
 #[inline(always)]
-const fn line(x: [i32; 8]) -> [i32; 8] {
+const fn transform(x: [i32; 8]) -> [i32; 8] {
     // Even part.
     let z = x[2].wrapping_add(x[6]).wrapping_mul(4433);
     let t2 = z.wrapping_sub(x[6].wrapping_mul(15137));
@@ -153,7 +153,7 @@ const fn matrix() -> [[i32; 8]; 8] {
     while k < 8 {
         let mut unit = [0; 8];
         unit[k] = 1;
-        matrix[k] = line(unit);
+        matrix[k] = transform(unit);
         k += 1;
     }
     matrix

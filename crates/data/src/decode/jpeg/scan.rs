@@ -1,4 +1,4 @@
-//! Which coefficients has a row of blocks?
+//! Which coefficients has a row of blocks, where one scan gives all of them?
 
 use multiversion::multiversion;
 
@@ -12,7 +12,7 @@ pub type Block = [i16; 64];
 
 /// Position in a block of the coefficient at each place of the zigzag order.
 #[rustfmt::skip]
-const ORDER: [u8; 64] = [
+pub const ORDER: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
@@ -20,99 +20,99 @@ const ORDER: [u8; 64] = [
 /// Reused from image to image.
 #[derive(Debug, Default)]
 pub struct Buffers {
-    data: Data,
-    tables: [[Table; 2]; 3],
-    blocks: Vec<Block>,
-    lasts: Vec<u8>,
+    pub data: Data,
+    /// DC and AC, of each component.
+    pub tables: [[Table; 2]; 4],
+    /// Of a row.
+    pub blocks: Vec<Block>,
+    /// Of each block, the last place in zigzag order that is not 0.
+    pub lasts: Vec<u8>,
 }
 
 /// What is the same for all rows.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     /// Component of each block of an MCU.
-    components: [u8; 6],
+    components: [u8; 10],
     /// Blocks of an MCU.
     blocks: usize,
     /// MCUs whose coefficients are wanted.
     wanted: [usize; 2],
-    quantisers: [[u16; 64]; 3],
+    quantisers: [[u16; 64]; 4],
 }
 
 /// Entropy decoding of one image, a row of MCUs at a time.
-pub struct Scan<'a> {
+pub struct Rows<'a> {
     plan: Plan,
     needed: Needed,
     restart: usize,
     mcus: usize,
     data: &'a Data,
-    tables: &'a [[Table; 2]; 3],
+    tables: &'a [[Table; 2]; 4],
     blocks: &'a mut Vec<Block>,
     lasts: &'a mut Vec<u8>,
     bits: Bits<'a>,
     interval: usize,
     /// MCUs to the next restart marker.
     left: usize,
-    predicted: [i32; 3],
+    predicted: [i32; 4],
     row: usize,
 }
 
-impl<'a> Scan<'a> {
-    /// `factors`: blocks of the first component in an MCU, across and down. Error: what is wrong.
+impl<'a> Rows<'a> {
+    /// Error: what is wrong.
     pub fn start(
         bytes: &[u8],
         header: &Header,
         needed: Needed,
-        factors: [usize; 2],
         buffers: &'a mut Buffers,
     ) -> Result<Self, String> {
-        let components = header.components();
         let Buffers {
             data,
             tables,
             blocks,
             lasts,
         } = buffers;
-        data.fill(bytes.get(header.data..).unwrap_or_default());
-        for (tables, codes) in tables.iter_mut().zip(&header.codes).take(components) {
-            let [dc, ac] = tables;
-            dc.set(&codes[0], false);
-            ac.set(&codes[1], true);
-        }
-        let luma = factors[0] * factors[1];
+        data.fill(bytes.get(header.scan.data..).unwrap_or_default());
         let mut plan = Plan {
-            components: [0; 6],
-            blocks: luma + components - 1,
+            components: [0; 10],
+            blocks: 0,
             wanted: needed.columns,
-            quantisers: header.quantisers,
+            quantisers: [[0; 64]; 4],
         };
-        (plan.components[luma], plan.components[(luma + 1) % 6]) = (1, 2);
+        for (c, (component, part)) in header.components.iter().zip(&header.scan.parts).enumerate() {
+            plan.quantisers[c] = *header.tables.quantiser(component.quantiser)?;
+            let [dc, ac] = &mut tables[c];
+            dc.set(header.tables.code(part.codes[0], 0)?, false);
+            ac.set(header.tables.code(part.codes[1], 1)?, true);
+            let more = plan.blocks + component.blocks[0] * component.blocks[1];
+            plan.components[plan.blocks..more].fill(c as u8);
+            plan.blocks = more;
+        }
         let count = (needed.columns[1] - needed.columns[0]) * plan.blocks;
         blocks.resize(count, [0; 64]);
         lasts.resize(count, 0);
         let bits = data.interval(0).ok_or("there is no image")?;
-        Ok(Scan {
+        let restart = header.tables.restart;
+        Ok(Rows {
             plan,
             needed,
-            restart: header.restart,
-            mcus: header.width.div_ceil(8 * factors[0]),
+            restart,
+            mcus: header.width.div_ceil(header.mcu()[0]),
             data,
             tables,
             blocks,
             lasts,
             bits,
             interval: 0,
-            left: if header.restart == 0 {
-                usize::MAX
-            } else {
-                header.restart
-            },
-            predicted: [0; 3],
+            left: if restart == 0 { usize::MAX } else { restart },
+            predicted: [0; 4],
             row: 0,
         })
     }
 
     /// Decodes the next row of MCUs; whether it is a wanted one. Error: what is wrong, and where.
-    pub fn row(&mut self) -> Result<bool, String> {
+    pub fn next(&mut self) -> Result<bool, String> {
         let wanted = self.row >= self.needed.rows[0];
         let plan = if wanted {
             self.plan
@@ -130,7 +130,7 @@ impl<'a> Scan<'a> {
                     .data
                     .interval(self.interval)
                     .ok_or_else(|| format!("the data ends in row {} of its blocks", self.row))?;
-                self.predicted = [0; 3];
+                self.predicted = [0; 4];
                 self.left = self.restart;
             }
             let end = self.mcus.min(at.saturating_add(self.left));
@@ -175,8 +175,8 @@ fn run(
     bits: &mut Bits<'_>,
     range: [usize; 2],
     plan: &Plan,
-    tables: &[[Table; 2]; 3],
-    predicted: &mut [i32; 3],
+    tables: &[[Table; 2]; 4],
+    predicted: &mut [i32; 4],
     blocks: &mut [Block],
     lasts: &mut [u8],
 ) -> bool {
@@ -215,7 +215,7 @@ fn run(
 
 /// The number of a DC code.
 #[inline(always)]
-fn difference(bits: &mut Bits<'_>, table: &Table) -> Option<i32> {
+pub fn difference(bits: &mut Bits<'_>, table: &Table) -> Option<i32> {
     bits.refill();
     let mut entry = table.entry(bits.peek(LOOK));
     if entry.complete() {
@@ -231,7 +231,7 @@ fn difference(bits: &mut Bits<'_>, table: &Table) -> Option<i32> {
 
 /// A number of `size` bits, 0..=15.
 #[inline(always)]
-fn number(bits: &mut Bits<'_>, size: u32) -> i32 {
+pub fn number(bits: &mut Bits<'_>, size: u32) -> i32 {
     if size == 0 {
         return 0;
     }
@@ -243,7 +243,7 @@ fn number(bits: &mut Bits<'_>, size: u32) -> i32 {
 /// The AC coefficients of a block. The last place that is not 0; 64: more than a block has, or a code
 /// that stands for nothing.
 #[inline(always)]
-fn coefficients(
+pub fn coefficients(
     bits: &mut Bits<'_>,
     table: &Table,
     quantisers: &[u16; 64],
