@@ -22,7 +22,7 @@ def devices():
     gpu = {"id": "cuda:0", "kind": "cuda", "name": "fake", "memory_bytes": 1 << 30, "threads": 0}
     gpus = [gpu] if os.environ.get("FAKE_GPU") else []
     version = int(os.environ.get("FAKE_PROTOCOL", "1"))
-    info = {"protocol": version, "numerics": 3, "version": "fake", "libtorch": "none", "devices": [cpu] + gpus}
+    info = {"protocol": version, "numerics": 4, "version": "fake", "libtorch": "none", "devices": [cpu] + gpus}
     print(json.dumps(info))
 
 
