@@ -64,6 +64,8 @@ impl Checkpoints {
     pub fn open(run_dir: &RunDir, attempt: u32) -> Result<Checkpoints, Failure> {
         let dir = run_dir.checkpoints();
         std::fs::create_dir_all(&dir).map_err(|error| io_failure("cannot create", &dir, error))?;
+        // Its name, and that of the event file beside it, before anything in them counts.
+        sync_dir(run_dir.dir())?;
         Ok(Checkpoints {
             run_dir: run_dir.clone(),
             attempt,
