@@ -152,6 +152,8 @@ impl Checkpoints {
             let previous = self.path("previous");
             std::fs::rename(&path, &previous)
                 .map_err(|error| io_failure("cannot rename", &path, error))?;
+            // A power loss that keeps only the second rename would leave neither checkpoint with an event.
+            sync_dir(&self.run_dir.checkpoints())?;
         }
         std::fs::rename(&temporary, &path)
             .map_err(|error| io_failure("cannot rename", &temporary, error))?;

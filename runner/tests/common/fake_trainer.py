@@ -58,6 +58,7 @@ class Attempt:
         # The one before stays until the event of this one is on the disk.
         if os.path.exists(path):
             os.rename(path, path.replace("-last", "-previous"))
+            sync_dir(os.path.dirname(path))
         os.rename(path + ".tmp", path)
         sync_dir(os.path.dirname(path))
         digest = hashlib.sha256(text).hexdigest()
