@@ -4,14 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Bench, eventually, signal};
+use common::{Bench, eventually, signal, undisturbed};
 
-/// What an undisturbed home ends with.
-fn undisturbed() -> Vec<(String, String)> {
-    let bench = Bench::new();
-    bench.run(&["reproduce", "tiny"]).ok();
-    bench.weights()
-}
+const TINY: [&str; 2] = ["reproduce", "tiny"];
 
 #[test]
 fn killed_at_any_moment_it_completes_with_the_same_weights() {
@@ -33,33 +28,8 @@ fn killed_at_any_moment_it_completes_with_the_same_weights() {
     std::fs::remove_file(bench.home.join("rungs.db")).unwrap();
     let said = bench.run(&["reproduce", "tiny"]).ok();
     assert!(said.err().contains("rebuilding it"), "{}", said.err());
-    assert_eq!(bench.weights(), undisturbed());
-    for dir in bench.run_dirs() {
-        let events = bench.events(&dir);
-        // Once there was a checkpoint, no later attempt began at step 0.
-        let mut reached = 0;
-        for event in &events {
-            let step = event["step"].as_u64().unwrap_or(0);
-            match event["kind"].as_str().unwrap() {
-                "checkpoint" => reached = step,
-                "started" => assert_eq!(step, reached, "{}", dir.display()),
-                _ => {}
-            }
-        }
-        // Every step is in the series exactly once.
-        let run = dir.file_name().unwrap().to_str().unwrap();
-        let series = bench
-            .run(&["series", run, "train/loss", "--json"])
-            .ok()
-            .json();
-        let steps: Vec<u64> = series["points"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|point| point[0].as_u64().unwrap())
-            .collect();
-        assert_eq!(steps, (0..20).collect::<Vec<_>>());
-    }
+    assert_eq!(bench.weights(), undisturbed(&TINY));
+    bench.nothing_lost_or_doubled();
 }
 
 #[test]
@@ -81,7 +51,7 @@ fn trainers_that_outlive_their_runner_are_adopted_never_trained_twice() {
     for dir in bench.run_dirs() {
         assert!(!dir.join("attempt-2.jsonl").exists(), "{}", said.err());
     }
-    assert_eq!(bench.weights(), undisturbed());
+    assert_eq!(bench.weights(), undisturbed(&TINY));
 }
 
 #[test]
@@ -112,7 +82,7 @@ fn a_second_command_takes_over_when_the_first_is_killed() {
     signal(first.id(), "KILL");
     first.wait().unwrap();
     assert!(second.wait().unwrap().success(), "{}", bench.log());
-    assert_eq!(bench.weights(), undisturbed());
+    assert_eq!(bench.weights(), undisturbed(&TINY));
 }
 
 #[test]
@@ -143,7 +113,7 @@ fn interrupted_once_it_checkpoints_and_goes_on_later() {
         .filter(|e| e["kind"] == "started" && e["resumed_from"].is_string())
         .count();
     assert!(resumed >= 1, "{}", bench.log());
-    assert_eq!(bench.weights(), undisturbed());
+    assert_eq!(bench.weights(), undisturbed(&TINY));
 }
 
 #[test]
@@ -165,7 +135,7 @@ fn what_an_interrupted_command_left_is_not_worked_on_unattended() {
     let count = |state: &str| counts[state].as_u64().unwrap_or(0);
     assert_eq!(count("done") + count("queued"), 4, "{counts}");
     bench.run(&["reproduce", "tiny"]).ok();
-    assert_eq!(bench.weights(), undisturbed());
+    assert_eq!(bench.weights(), undisturbed(&TINY));
 }
 
 #[test]
@@ -182,7 +152,7 @@ fn who_waits_takes_over_the_trainers_of_who_leaves() {
     for dir in bench.run_dirs() {
         assert!(!dir.join("attempt-2.jsonl").exists(), "{}", bench.log());
     }
-    assert_eq!(bench.weights(), undisturbed());
+    assert_eq!(bench.weights(), undisturbed(&TINY));
 }
 
 #[test]
@@ -227,9 +197,9 @@ fn a_torn_line_of_the_journal_and_of_events_spoils_nothing_else() {
         file.write_all(b"{\"t\":\"2026-01-0").unwrap();
     }
     bench.run(&["reproduce", "tiny"]).ok();
-    assert_eq!(bench.weights(), undisturbed());
+    assert_eq!(bench.weights(), undisturbed(&TINY));
     bench.run(&["reindex"]).ok();
-    assert_eq!(bench.weights(), undisturbed());
+    assert_eq!(bench.weights(), undisturbed(&TINY));
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 mod common;
 
-use std::process::Command;
-
-use common::{Bench, Said};
+use common::Bench;
 
 #[track_caller]
 fn refused(bench: &Bench, arguments: &[&str], words: &[&str]) {
@@ -179,29 +177,13 @@ fn a_home_that_cannot_be_written_is_named() {
 
 #[test]
 fn a_full_disk_is_named_with_the_file_and_the_cure() {
-    // A file system of 64 kB, in a mount namespace of its own.
-    let allowed = Command::new("unshare").args(["-rm", "true"]).status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        eprintln!("left out: this system lets nobody mount a file system of their own");
-        return;
-    }
     let bench = Bench::new();
     std::fs::create_dir_all(&bench.home).unwrap();
     let script = "mount -t tmpfs -o size=64k none results && head -c 48k /dev/zero > results/ballast \
                   && \"$0\" reproduce tiny; status=$?; ls results/runs/*/attempt-* >&2; exit $status";
-    let runner = bench.command(&[]);
-    let mut command = Command::new("unshare");
-    command
-        .args(["-rm", "sh", "-c", script])
-        .arg(runner.get_program())
-        .current_dir(bench.dir());
-    for (name, value) in runner.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let said = Said(command.output().unwrap());
+    let Some(said) = bench.in_own_mounts(script) else {
+        return;
+    };
     assert_eq!(said.code(), 2, "{}", said.err());
     assert!(said.err().contains("results/"), "{}", said.err());
     assert!(said.err().contains("space"), "{}", said.err());

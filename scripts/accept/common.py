@@ -78,6 +78,16 @@ def run(*command, cwd=None, env=None, timeout=3600, ok=None):
     return result
 
 
+def paragraph(result, names, statuses):
+    """The message is one paragraph on stderr, names what it must, and the status is right."""
+    text = result.stderr.strip()
+    check(result.returncode in statuses, f"status {result.returncode}: {text[-400:]}")
+    check(text and "panicked" not in text and "\n\n" not in text, f"not one paragraph: {text[-400:]!r}")
+    for name in names:
+        check(name.lower() in text.lower(), f"the message does not say {name!r}: {text[-400:]}")
+    return text
+
+
 class Lab:
     """A working directory, the programs, and the homes that several lines look at."""
 
@@ -152,6 +162,16 @@ def series_of(home, run_key, metric):
     return points
 
 
+def unfinished_write(home, known):
+    """A file in some checkpoints/ that does not have its final name yet, and is not known."""
+    for directory in home.glob("runs/*/checkpoints"):
+        for name in os.listdir(directory):
+            path = directory / name
+            if not name.endswith(".safetensors") and path not in known:
+                return path
+    return None
+
+
 def programs_of(home, name):
     """Process ids of the programs called `name` whose command line or RUNGS_HOME names this home."""
     found = []
@@ -209,6 +229,24 @@ def wait_for(url, seconds=20):
             if time.monotonic() > end:
                 raise Failed(f"{url} did not answer within {seconds} s: {error}") from error
             time.sleep(0.1)
+
+
+class Mounted:
+    """A small file system of our own; needs root. The programs of ours on it are gone when it is."""
+
+    def __init__(self, path, options):
+        self.path, self.options = path, options
+
+    def __enter__(self):
+        if os.getuid() != 0 or run("mount", "-t", "tmpfs", "-o", self.options, "tmpfs", self.path).returncode != 0:
+            raise Skipped("mounting a small file system needs root")
+        return self.path
+
+    def __exit__(self, *_):
+        for name in ("runner", "trainer"):
+            kill(programs_of(self.path, name))
+        time.sleep(0.2)
+        run("umount", "-l", self.path)
 
 
 # ---- a real browser, through the WebDriver protocol

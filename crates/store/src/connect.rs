@@ -217,6 +217,17 @@ fn reader_options(db: &Path) -> SqliteConnectOptions {
     options(db)
         .create_if_missing(false)
         .pragma("query_only", "1")
+        .immutable(cannot_change(db))
+}
+
+/// Whether a database lies on a read-only file system and holds all there is (no write-ahead log beside
+/// it). Otherwise reading needs shared memory beside it, which could not be made there.
+fn cannot_change(db: &Path) -> bool {
+    let mut wal = db.as_os_str().to_owned();
+    wal.push("-wal");
+    let mount = rustix::fs::statvfs(db).map(|mount| mount.f_flag);
+    mount.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+        && !Path::new(&wal).exists()
 }
 
 async fn readers(db: &Path) -> Result<SqlitePool, StoreError> {

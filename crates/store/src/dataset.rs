@@ -9,6 +9,7 @@ use rungs_spec::home::Home;
 use rungs_spec::protocol::KnownData;
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::error::StoreError;
 
 /// One `[NAME]` of datasets.toml. `runner data add` writes all of it; a person may write `path` alone for
@@ -94,17 +95,13 @@ pub fn register(home: &Home, name: &str, dataset: Registered) -> Result<(), Stor
         path: path.clone(),
         message: format!("cannot be written as TOML: {e}"),
     })?;
-    let tmp = path.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::create_dir_all(home.dir())
-        .and_then(|()| std::fs::write(&tmp, text))
-        .and_then(|()| std::fs::rename(&tmp, &path))
-        .map_err(|e| {
-            StoreError::file(
-                &path,
-                "cannot be written (is the disk full, the home writable?)",
-                e,
-            )
-        })
+    durable::write(&path, text.as_bytes()).map_err(|e| {
+        StoreError::file(
+            &path,
+            "cannot be written (is the disk full, the home writable?)",
+            e,
+        )
+    })
 }
 
 /// Where a dataset's files lie: `None` for data that is made from a seed, the file of `tensors:FILE`.

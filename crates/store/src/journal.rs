@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rungs_spec::home::JournalLine;
 
+use crate::durable;
 use crate::error::StoreError;
 use crate::events::{BadLine, read_lines};
 
@@ -33,11 +34,15 @@ pub fn append(path: &Path, lines: &[JournalLine]) -> Result<Vec<Entry>, StoreErr
     if torn {
         text.push(b'\n');
     }
+    let new = !path.exists();
     let mut file = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(path)
         .map_err(error)?;
+    if new {
+        durable::sync_dir(durable::parent_of(path)).map_err(error)?;
+    }
     let start = file.metadata().map_err(error)?.len();
     let mut entries = Vec::with_capacity(lines.len());
     for line in lines {

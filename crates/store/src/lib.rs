@@ -12,6 +12,7 @@
 //! | where is the database, a dataset? what does planning ask of the home? | [`place`], [`dataset`], [`world`] |
 //! | who holds a lock? | [`locks`] |
 //! | what was decided, what is asked for? | [`journal`], [`requests`] |
+//! | how does a file survive a power loss? | [`durable`] |
 //! | what if the database is gone? | [`reindex`] |
 //!
 //! Architecture invariants: the only crate with SQL; only the holder of HOME/scheduler.lock opens a
@@ -24,6 +25,7 @@ pub mod chunk;
 pub mod connect;
 pub mod dataset;
 pub mod decisions;
+pub mod durable;
 pub mod error;
 pub mod events;
 pub mod filter;

@@ -1,11 +1,11 @@
 //! HOME/requests/: what server and CLI ask of the scheduler, one file each, carried out in order.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rungs_spec::home::Request;
 use uuid::Uuid;
 
+use crate::durable;
 use crate::error::StoreError;
 
 /// A request that waits.
@@ -21,23 +21,12 @@ pub struct Waiting {
 /// names sort by time, so requests are carried out in the order in which they were made.
 pub fn write(dir: &Path, request: &Request) -> Result<PathBuf, StoreError> {
     let doing = "cannot write the request (is the disk full, the home writable?)";
-    std::fs::create_dir_all(dir).map_err(|e| StoreError::file(dir, doing, e))?;
-    let name = Uuid::now_v7();
-    let (tmp, path) = (
-        dir.join(format!(".{name}.tmp")),
-        dir.join(format!("{name}.json")),
-    );
+    let path = dir.join(format!("{}.json", Uuid::now_v7()));
     let text = serde_json::to_string_pretty(request).map_err(|e| StoreError::Content {
         path: path.clone(),
         message: format!("the request has no JSON: {e}"),
     })?;
-    let put = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create_new(&tmp)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&tmp, &path)
-    };
-    put().map_err(|e| StoreError::file(&path, doing, e))?;
+    durable::write(&path, text.as_bytes()).map_err(|e| StoreError::file(&path, doing, e))?;
     Ok(path)
 }
 
@@ -76,12 +65,13 @@ fn read(path: &Path) -> Result<Request, StoreError> {
     })
 }
 
-/// Takes a request off: it was carried out, or cannot be. One that is gone already is no error.
+/// Takes a request off: it was carried out, or cannot be. One that is gone already is no error. A power
+/// loss does not bring it back, for by then a later one may have said the opposite.
 pub fn remove(path: &Path) -> Result<(), StoreError> {
+    let error = |e| StoreError::file(path, "cannot be removed", e);
     match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::file(path, "cannot be removed", e))
-        }
-        _ => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(error(e)),
+        Ok(()) => durable::sync_dir(durable::parent_of(path)).map_err(error),
     }
 }

@@ -64,6 +64,8 @@ impl Checkpoints {
     pub fn open(run_dir: &RunDir, attempt: u32) -> Result<Checkpoints, Failure> {
         let dir = run_dir.checkpoints();
         std::fs::create_dir_all(&dir).map_err(|error| io_failure("cannot create", &dir, error))?;
+        // Its name, and that of the event file beside it, before anything in them counts.
+        sync_dir(run_dir.dir())?;
         Ok(Checkpoints {
             run_dir: run_dir.clone(),
             attempt,
@@ -150,6 +152,8 @@ impl Checkpoints {
             let previous = self.path("previous");
             std::fs::rename(&path, &previous)
                 .map_err(|error| io_failure("cannot rename", &path, error))?;
+            // A power loss that keeps only the second rename would leave neither checkpoint with an event.
+            sync_dir(&self.run_dir.checkpoints())?;
         }
         std::fs::rename(&temporary, &path)
             .map_err(|error| io_failure("cannot rename", &temporary, error))?;

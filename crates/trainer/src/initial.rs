@@ -53,10 +53,14 @@ fn checkpoint_of(run_dir: &RunDir, which: CheckpointRef) -> Result<PathBuf, Fail
     let mut found = None;
     for n in 1..=attempts::highest(run_dir)? {
         let path = run_dir.attempt(n);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| io_failure("cannot read", &path, error))?;
-        for line in text.lines() {
-            if let Ok(event) = serde_json::from_str::<rungs_spec::protocol::Event>(line)
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            // That attempt was killed before it had begun.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(io_failure("cannot read", &path, error)),
+        };
+        for line in text.split(|byte| *byte == b'\n') {
+            if let Ok(event) = serde_json::from_slice::<rungs_spec::protocol::Event>(line)
                 && let EventKind::Checkpoint { file, .. } = event.kind
                 && file.ends_with(suffix)
             {
@@ -95,4 +99,21 @@ pub fn classes(
         return Ok(model.classes);
     }
     Ok(dataset as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_that_never_began_and_garbage_hide_no_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let run_dir = RunDir(dir.path().to_owned());
+        let event = r#"{"v":1,"t":"2026-01-01T00:00:00Z","attempt":2,"kind":"checkpoint","epoch":1,"step":5,"file":"checkpoints/2-best.safetensors","blake3":"00"}"#;
+        let text = [b"\xff\x00garbage\n", event.as_bytes(), b"\n{\"torn"].concat();
+        std::fs::write(run_dir.attempt(2), text).unwrap();
+        let found = checkpoint_of(&run_dir, CheckpointRef::Best).unwrap();
+        assert_eq!(found, dir.path().join("checkpoints/2-best.safetensors"));
+        assert!(checkpoint_of(&run_dir, CheckpointRef::Last).is_err());
+    }
 }

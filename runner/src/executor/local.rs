@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 use rungs_spec::home::RunDir;
+use rungs_spec::protocol::{EXIT_CHECKPOINTED, EXIT_FINISHED, FailureClass};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::scheduler::ending::Exit;
@@ -128,6 +129,23 @@ fn signal(pid: u32, signal: Signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => tracing::warn!(pid, ?signal, %error, "cannot signal a trainer"),
     }
+}
+
+/// Why a trainer could not go on if its disk is full: it can then write neither an event nor its log.
+pub fn no_space(run_dir: &RunDir, exit: Exit) -> Option<(FailureClass, String)> {
+    const LEAST: u64 = 64 << 10;
+    if matches!(exit, Exit::Status(EXIT_FINISHED | EXIT_CHECKPOINTED)) {
+        return None;
+    }
+    let disk = rustix::fs::statvfs(run_dir.dir()).ok()?;
+    (disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST).then(|| {
+        let message = format!(
+            "there is no space left on the disk of {}: free some, and the next `runner reproduce` goes \
+             on from the last checkpoint",
+            run_dir.dir().display()
+        );
+        (FailureClass::Transient, message)
+    })
 }
 
 /// The last lines of a log, at most 20 and 2000 bytes, for an error message.

@@ -1,5 +1,5 @@
-//! Carries out what the state machine decides: claims, starts and ends trainers, takes in events.
-//! [`super::account`] writes down what became of them, [`super::jobs`] is the part that speaks with
+//! Carries out what the state machine decides: begins ([`super::begin`]) and ends attempts, takes in
+//! events. [`super::account`] writes down what became of them, [`super::jobs`] is the part that speaks with
 //! Slurm.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::catchup::Orphan;
 use super::ending::{Ending, Exit};
 use super::jobs::Jobs;
-use super::ledger::{Ledger, run_file};
+use super::ledger::Ledger;
 use super::lock::Waiting;
 use super::machine::{AttemptId, Effect, Handle, Input, Machine, Stop, Work};
 use super::{SchedulerLock, catchup, ingest, requests};
@@ -25,7 +25,7 @@ use crate::clock;
 use crate::executor::slurm::Queue;
 use crate::executor::{Executor, alive, local};
 use crate::settled::Tracker;
-use crate::slots::{self, Shares};
+use crate::slots::Shares;
 use crate::trainer::Trainer;
 
 /// Time between two looks at event files, requests and adopted trainers.
@@ -283,7 +283,10 @@ impl Driver {
             exit,
             finished: said.finished,
             progressed: said.checkpointed,
-            failed: said.failed.or(failed),
+            failed: said
+                .failed
+                .or(failed)
+                .or_else(|| local::no_space(&run_dir, exit)),
             log_tail: local::log_tail(&run_dir.log()),
         };
         self.feed(Input::Ended {
@@ -330,76 +333,6 @@ impl Driver {
     fn is_ours(&self, pid: u32) -> bool {
         let adopted = self.adopted.iter().find(|orphan| orphan.pid == pid);
         adopted.is_none_or(|orphan| alive::works_on(pid, &self.ledger.home, &orphan.id.run))
-    }
-
-    async fn claim(&self, slot: usize) -> anyhow::Result<Input> {
-        let (store, name) = (&self.ledger.store, &self.shares.slots[slot]);
-        let claim = match self.shares.jobs {
-            true => store.claim_ahead(name).await?,
-            false => store.claim(name).await?,
-        };
-        let work = match claim {
-            None => None,
-            Some(claim) => {
-                let file = run_file(&self.ledger.home, &claim.run)?;
-                Some(Work {
-                    threads: file.compute_threads,
-                    tries: claim.tries,
-                    // On a cluster Slurm sees to it.
-                    alone: file.timing && !self.shares.jobs,
-                    id: AttemptId {
-                        run: claim.run,
-                        attempt: claim.attempt,
-                    },
-                })
-            }
-        };
-        Ok(Input::Claimed { slot, claim: work })
-    }
-
-    async fn start(&self, slot: usize, id: AttemptId) -> anyhow::Result<Input> {
-        let name = &self.shares.slots[slot];
-        let launch = local::Launch {
-            trainer: &self.trainer.path,
-            run_dir: &self.ledger.home.run(&id.run),
-            attempt: id.attempt,
-            visible_devices: slots::visible_devices(&self.trainer.info, name),
-        };
-        let started = match launch.start() {
-            Ok(started) => started,
-            Err(error) => {
-                let message = crate::failure::paragraph(&error);
-                let ending = Ending {
-                    exit: Exit::Unseen,
-                    finished: false,
-                    progressed: false,
-                    failed: Some((FailureClass::Transient, message)),
-                    log_tail: String::new(),
-                };
-                return Ok(Input::Ended {
-                    id,
-                    ending,
-                    now_ms: clock::now_ms(),
-                });
-            }
-        };
-        let pid = started.pid;
-        tracing::info!(run = id.run.short(), attempt = id.attempt, pid, slot = %name, "started");
-        self.ledger
-            .store
-            .set_pid(&id.run, id.attempt, pid, name)
-            .await?;
-        let tell = self.tell.clone();
-        let ended = id.clone();
-        tokio::spawn(async move {
-            let exit = started.wait().await;
-            // If nobody listens any more, this process is leaving.
-            tell.send(News::Ended(ended, exit)).ok();
-        });
-        Ok(Input::Started {
-            id,
-            handle: Handle::Process(pid),
-        })
     }
 }
 

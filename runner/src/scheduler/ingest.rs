@@ -52,6 +52,9 @@ pub async fn attempt(store: &Store, home: &Home, run: &RunKey, attempt: u32) -> 
         if tail.offset == offset {
             return Ok(());
         }
+        if tail.events.iter().any(ends) {
+            sync(&path)?;
+        }
         store
             .ingest(run, attempt, tail.offset, &tail.events)
             .await?;
@@ -60,6 +63,22 @@ pub async fn attempt(store: &Store, home: &Home, run: &RunKey, attempt: u32) -> 
             return Ok(());
         }
     }
+}
+
+/// Whether an event is the end of its attempt.
+fn ends(event: &Event) -> bool {
+    matches!(
+        event.kind,
+        EventKind::Finished { .. } | EventKind::Failed { .. }
+    )
+}
+
+/// Waits until a file is on the disk. A trainer writes an event before it syncs it: a power loss between
+/// must not leave a run that is done in the database and not in the files.
+fn sync(path: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::File::open(path)
+        .and_then(|file| file.sync_data())
+        .with_context(|| format!("cannot sync {}", path.display()))
 }
 
 /// What the events of an attempt say of its end.

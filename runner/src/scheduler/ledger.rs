@@ -7,6 +7,7 @@ use rungs_spec::protocol::RunFile;
 use rungs_store::{Store, journal};
 
 use super::SchedulerLock;
+use crate::failure::paragraph;
 use crate::{clock, files};
 
 /// The journal and the database of a home, in the hands of its scheduler.
@@ -71,9 +72,11 @@ impl Ledger {
             run, depends_on, ..
         } = &entry.line.entry
         {
-            self.store
-                .register_run(&run_file(&self.home, run)?, depends_on)
-                .await?;
+            match run_file(&self.home, run) {
+                Ok(file) => self.store.register_run(&file, depends_on).await?,
+                // It fails when its turn comes, and says so; the home goes on without it.
+                Err(error) => tracing::warn!(run = run.short(), "{}", paragraph(&error)),
+            }
         }
         self.store
             .apply_journal(&entry.line, entry.end_offset)

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use rungs_spec::home::Home;
+use rungs_store::durable;
 use rungs_store::locks::holder_of;
 use rustix::fs::{FlockOperation, flock};
 
@@ -17,7 +18,7 @@ pub struct SchedulerLock {
 impl SchedulerLock {
     /// Takes the lock if it is free; `None` if another process holds it. Creates the home.
     pub fn try_take(home: &Home) -> anyhow::Result<Option<SchedulerLock>> {
-        std::fs::create_dir_all(home.dir()).with_context(|| unusable(home))?;
+        durable::create_dir(home.dir()).with_context(|| unusable(home))?;
         let path = home.scheduler_lock();
         let mut file = OpenOptions::new()
             .create(true)

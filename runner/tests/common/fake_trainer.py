@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """A trainer that trains nothing: the whole protocol without libtorch, for tests of the scheduler.
 
-Its "weights" are a hash over the recipe, the seed and all steps, so that a run that was resumed
-wrongly ends with other weights. FAKE_STEP_MS sleeps in every step; FAKE_MODE makes it fail.
+Its "weights" are a hash over the recipe, the teacher's weights, the seed and all steps, so that a run
+that was resumed wrongly or began before its teacher was done ends with other weights. It writes to the
+disk in the same order as the real one. FAKE_STEP_MS sleeps in every step; FAKE_MODE makes it fail.
 """
 
 import fcntl
@@ -26,10 +27,18 @@ def devices():
     print(json.dumps(info))
 
 
+def sync_dir(path):
+    directory = os.open(path, os.O_RDONLY)
+    os.fsync(directory)
+    os.close(directory)
+
+
 class Attempt:
     def __init__(self, run_dir, number):
         self.dir, self.number = run_dir, number
         self.events = open(os.path.join(run_dir, f"attempt-{number}.jsonl"), "a")
+        os.makedirs(os.path.join(run_dir, "checkpoints"), exist_ok=True)
+        sync_dir(run_dir)
 
     def event(self, kind, **fields):
         t = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
@@ -39,7 +48,6 @@ class Attempt:
         os.fsync(self.events.fileno())
 
     def checkpoint(self, step, state):
-        os.makedirs(os.path.join(self.dir, "checkpoints"), exist_ok=True)
         name = f"checkpoints/{self.number}-last.safetensors"
         path = os.path.join(self.dir, name)
         text = json.dumps({"step": step, "state": state}).encode()
@@ -47,30 +55,46 @@ class Attempt:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        # The one before stays until the event of this one is on the disk.
+        if os.path.exists(path):
+            os.rename(path, path.replace("-last", "-previous"))
+            sync_dir(os.path.dirname(path))
         os.rename(path + ".tmp", path)
+        sync_dir(os.path.dirname(path))
         digest = hashlib.sha256(text).hexdigest()
         self.event("checkpoint", epoch=step // STEPS_PER_EPOCH, step=step, file=name, blake3=digest)
 
 
-def last_checkpoint(run_dir, before):
-    """Of the newest attempt whose checkpoint event and digest hold."""
-    for number in range(before - 1, 0, -1):
-        path = os.path.join(run_dir, f"attempt-{number}.jsonl")
-        if not os.path.exists(path):
-            continue
-        for line in reversed(open(path).read().split("\n")):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if event["kind"] != "checkpoint":
-                continue
-            file = os.path.join(run_dir, event["file"])
-            text = open(file, "rb").read() if os.path.exists(file) else b""
-            if hashlib.sha256(text).hexdigest() == event["blake3"]:
-                found = json.loads(text)
-                return found["step"], found["state"], event["file"]
-    return 0, None, None
+def events_of(run_dir):
+    """Of all attempts; a torn line is none."""
+    for name in sorted(os.listdir(run_dir)):
+        if name.startswith("attempt-") and name.endswith(".jsonl"):
+            for line in open(os.path.join(run_dir, name), errors="replace"):
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+
+
+def last_checkpoint(run_dir):
+    """The furthest one that an event has the digest of."""
+    known = {event["blake3"] for event in events_of(run_dir) if event["kind"] == "checkpoint"}
+    best = (0, None, None)
+    for name in os.listdir(os.path.join(run_dir, "checkpoints")):
+        text = open(os.path.join(run_dir, "checkpoints", name), "rb").read()
+        if hashlib.sha256(text).hexdigest() in known:
+            found = json.loads(text)
+            if found["step"] > best[0]:
+                best = (found["step"], found["state"], f"checkpoints/{name}")
+    return best
+
+
+def teacher(recipe):
+    """The weights that it learns from."""
+    source = recipe["inputs"].get("distill.teacher")
+    if source is None:
+        return ""
+    return [event["weights_blake3"] for event in events_of(source["run_dir"]) if event["kind"] == "finished"][-1]
 
 
 def run(run_dir, number):
@@ -97,8 +121,9 @@ def run(run_dir, number):
         return 9
     asked = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
-    step, state, source = last_checkpoint(run_dir, number)
-    state = state or hashlib.sha256(json.dumps(recipe["recipe"], sort_keys=True).encode()).hexdigest()
+    step, state, source = last_checkpoint(run_dir)
+    begin = json.dumps(recipe["recipe"], sort_keys=True) + teacher(recipe)
+    state = state or hashlib.sha256(begin.encode()).hexdigest()
     steps = recipe["recipe"]["epochs"] * STEPS_PER_EPOCH
     started = {"run": recipe["run"], "step": step, "steps_per_epoch": STEPS_PER_EPOCH, "steps": steps}
     if source:
@@ -128,6 +153,10 @@ if __name__ == "__main__":
     if sys.argv[1] == "devices":
         devices()
     elif sys.argv[1:3] == ["run", "--run-dir"] and sys.argv[4] == "--attempt":
-        sys.exit(run(sys.argv[3], int(sys.argv[5])))
+        try:
+            sys.exit(run(sys.argv[3], int(sys.argv[5])))
+        except OSError as error:
+            print(error, file=sys.stderr)
+            sys.exit(9)
     else:
         sys.exit(2)

@@ -35,6 +35,28 @@ id = "zero"
 add = ["zero-gamma"]
 "#;
 
+/// A student of a cell of `tiny`.
+const STUDENT: &str = r#"
+title = "A student and its teacher"
+metrics = ["val/top1"]
+[base]
+model = "resnet50"
+dataset = "synthetic"
+depths = [1, 1, 1, 1]
+width = 0.25
+input_size = 32
+epochs = 4
+batch_size = 32
+replicas = 1
+schedule = { kind = "cosine" }
+[[column]]
+id = "small"
+set = { lr = 0.1 }
+[[row]]
+id = "student"
+add = [{ id = "distillation", teacher = { experiment = "tiny", row = "plain", column = "small" } }]
+"#;
+
 /// A directory with `experiments/` and a home.
 pub struct Bench {
     dir: TempDir,
@@ -48,7 +70,9 @@ impl Bench {
     pub fn new() -> Bench {
         let dir = TempDir::new().unwrap();
         std::fs::create_dir(dir.path().join("experiments")).unwrap();
-        std::fs::write(dir.path().join("experiments/tiny.toml"), TINY).unwrap();
+        for (name, text) in [("tiny", TINY), ("student", STUDENT)] {
+            std::fs::write(dir.path().join(format!("experiments/{name}.toml")), text).unwrap();
+        }
         let home = dir.path().join("results");
         Bench {
             dir,
@@ -94,6 +118,32 @@ impl Bench {
     /// Runs to the end.
     pub fn run(&self, arguments: &[&str]) -> Said {
         Said(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a shell script that may mount file systems of its own, in which `"$0"` is the runner. `None`
+    /// where nobody may, which is said aloud.
+    pub fn in_own_mounts(&self, script: &str) -> Option<Said> {
+        let allowed = Command::new("unshare").args(["-rm", "true"]).status();
+        if !allowed.is_ok_and(|status| status.success()) {
+            eprintln!(
+                "SKIPPED, NOTHING WAS TESTED: nobody may mount a file system of their own here"
+            );
+            return None;
+        }
+        let runner = self.command(&[]);
+        let mut command = Command::new("unshare");
+        command
+            .args(["-rm", "sh", "-c", script])
+            .arg(runner.get_program())
+            .current_dir(self.dir())
+            .stdin(Stdio::null());
+        for (name, value) in runner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Some(Said(command.output().unwrap()))
     }
 
     /// Starts, with its output in a file.
@@ -153,16 +203,37 @@ impl Bench {
     pub fn events(&self, run_dir: &Path) -> Vec<Value> {
         let mut events = Vec::new();
         for n in 1.. {
-            let Ok(text) = std::fs::read_to_string(run_dir.join(format!("attempt-{n}.jsonl")))
-            else {
+            let Ok(bytes) = std::fs::read(run_dir.join(format!("attempt-{n}.jsonl"))) else {
                 break;
             };
+            let text = String::from_utf8_lossy(&bytes);
             events.extend(
                 text.lines()
                     .filter_map(|line| serde_json::from_str::<Value>(line).ok()),
             );
         }
         events
+    }
+
+    /// Every step is in the series once, and nothing that had a checkpoint was trained again.
+    #[track_caller]
+    pub fn nothing_lost_or_doubled(&self) {
+        for dir in self.run_dirs() {
+            let mut reached = 0;
+            for event in self.events(&dir) {
+                let step = event["step"].as_u64().unwrap_or(0);
+                match event["kind"].as_str().unwrap() {
+                    "checkpoint" => reached = step,
+                    "started" => assert_eq!(step, reached, "{}", dir.display()),
+                    _ => {}
+                }
+            }
+            let run = dir.file_name().unwrap().to_str().unwrap();
+            let said = self.run(&["series", run, "train/loss", "--json"]).ok();
+            let points = said.json()["points"].as_array().unwrap().clone();
+            let steps: Vec<u64> = points.iter().map(|p| p[0].as_u64().unwrap()).collect();
+            assert_eq!(steps, (0..20).collect::<Vec<_>>(), "{}", dir.display());
+        }
     }
 
     /// Live trainers of this home: who holds the lock of a run. (`python3` may be a script that
@@ -195,6 +266,13 @@ impl Drop for Bench {
     fn drop(&mut self) {
         self.kill_trainers();
     }
+}
+
+/// Weights of the home of a local `reproduce` that nothing disturbed.
+pub fn undisturbed(arguments: &[&str]) -> Vec<(String, String)> {
+    let bench = Bench::new();
+    bench.run(arguments).ok();
+    bench.weights()
 }
 
 pub fn signal(pid: u32, name: &str) {

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::common::{eventually, signal};
-use crate::{ONE, SLURM, STUDENT, nothing_lost_or_doubled, of_kind, starts, undisturbed};
+use crate::{ONE, SLURM, of_kind, starts, undisturbed};
 
 #[test]
 fn a_table_is_trained_as_one_job_per_run() {
@@ -88,7 +88,7 @@ fn killed_at_any_moment_it_submits_nothing_twice() {
     for dir in bench.run_dirs() {
         assert_eq!(starts(&dir).len(), 1, "{}", bench.log());
     }
-    nothing_lost_or_doubled(&bench);
+    bench.nothing_lost_or_doubled();
     assert_eq!(bench.weights(), undisturbed(&SLURM));
 }
 
@@ -124,7 +124,6 @@ fn a_student_waits_in_slurm_for_its_teacher() {
         return;
     };
     let bench = cluster.bench("").with("FAKE_STEP_MS", "150");
-    bench.experiment("student", STUDENT);
     let arguments = ["reproduce", "student", "--executor", "slurm"];
     let mut runner = bench.start(&arguments);
     eventually("both are submitted", || cluster.jobs().len() == 2);

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::common::{Bench, eventually, signal};
-use crate::{ONE, SLURM, STUDENT, nothing_lost_or_doubled, of_kind, starts, undisturbed};
+use crate::{ONE, SLURM, of_kind, starts, undisturbed};
 
 /// Starts the one run, slowly, and waits until its first checkpoint is there.
 fn begun(cluster: &Cluster, slurm_toml: &str) -> (Bench, std::process::Child, String) {
@@ -20,7 +20,7 @@ fn begun(cluster: &Cluster, slurm_toml: &str) -> (Bench, std::process::Child, St
 #[track_caller]
 fn completes(bench: &Bench, mut runner: std::process::Child) {
     assert!(runner.wait().unwrap().success(), "{}", bench.log());
-    nothing_lost_or_doubled(bench);
+    bench.nothing_lost_or_doubled();
     assert_eq!(bench.weights(), undisturbed(&ONE));
 }
 
@@ -212,7 +212,6 @@ fn a_failed_teacher_takes_its_student_out_of_the_queue() {
         return;
     };
     let bench = cluster.bench("").with("FAKE_MODE", "permanent");
-    bench.experiment("student", STUDENT);
     let said = bench.run(&["reproduce", "student", "--executor", "slurm"]);
     assert_eq!(said.code(), 1, "{}", said.err());
     for words in ["the loss is NaN", "waits for a run that failed"] {
