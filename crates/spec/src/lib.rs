@@ -10,6 +10,7 @@
 //! | which learning rate at which step? | [`schedule`] |
 //! | which layers does a model have? | [`model`] |
 //! | what is known about a run? | [`result`] |
+//! | what does a run say about a few images? | [`pictures`] |
 //! | what does the paper claim of its refinements? | [`claims`] |
 //!
 //! Architecture invariant: this crate does no I/O, knows no clock and no async.
@@ -24,6 +25,7 @@ pub mod home;
 pub mod keys;
 pub mod metric;
 pub mod model;
+pub mod pictures;
 pub mod plan;
 pub mod protocol;
 pub mod recipe;

@@ -11,6 +11,7 @@
 //! | how are images mixed, what does a teacher say? | [`mixup`], [`teacher`] |
 //! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
 //! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
+//! | how do predictions get into pictures? | [`pictures`] |
 //! | what of a recipe is supported? | [`supported`] |
 //! | which allocator, and why is memory not given back? | [`memory`] |
 //! | where do random numbers come from? | [`determinism`], [`dropout`] |
@@ -39,6 +40,7 @@ mod network;
 mod norm;
 mod optimiser;
 mod parameters;
+mod pictures;
 mod readback;
 mod replica_layout;
 mod run;

@@ -98,8 +98,7 @@ fn trap_7_zero_gamma_makes_a_block_the_relu_of_its_shortcut() {
     let (mut network, mut parameters, replicas) =
         small("resnet50", Arithmetic::Plain(Kind::Float), 1);
     init::zero_gamma(&mut parameters, &network.parameters);
-    let block = network
-        .parts[0]
+    let block = network.parts[0]
         .iter()
         .position(|op| matches!(op, Operation::Residual { .. }))
         .expect("a block");
