@@ -12,6 +12,7 @@
 //! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
 //! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
 //! | how do predictions get into pictures? | [`pictures`] |
+//! | what is segmentation? | [`segment`] |
 //! | what of a recipe is supported? | [`supported`] |
 //! | which allocator, and why is memory not given back? | [`memory`] |
 //! | where do random numbers come from? | [`determinism`], [`dropout`] |
@@ -44,6 +45,7 @@ mod pictures;
 mod readback;
 mod replica_layout;
 mod run;
+mod segment;
 mod session;
 mod share;
 mod supported;
