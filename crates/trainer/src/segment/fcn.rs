@@ -72,9 +72,17 @@ impl Fcn {
         Logits { main, aux }
     }
 
-    /// Whether a parameter belongs to a head, which learns faster than the backbone.
+    /// Whether a parameter belongs to a head.
     pub fn is_head(name: &str) -> bool {
         HEADS.iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    /// Factor of a parameter's learning rate: heads learn faster than the backbone.
+    pub fn rate(name: &str, head_factor: f64) -> f64 {
+        match Fcn::is_head(name) {
+            true => head_factor,
+            false => 1.0,
+        }
     }
 }
 

@@ -3,13 +3,16 @@
 //! | question | module |
 //! |---|---|
 //! | which layers has the network? | [`fcn`] |
-//! | what is the loss? | [`loss`] |
+//! | what is a training step, and its loss? | [`step`], [`loss`] |
 //! | how right are predicted masks? | [`totals`] |
 //! | which class has each pixel, asked at several scales? | [`multi_scale`] |
 
 pub mod fcn;
+#[cfg(test)]
+mod golden_tests;
 pub mod loss;
 pub mod multi_scale;
+pub mod step;
 #[cfg(test)]
 pub mod test_support;
 pub mod totals;
