@@ -9,6 +9,7 @@
 //! | what do trainer and runner say to each other? | [`protocol`] |
 //! | which learning rate at which step? | [`schedule`] |
 //! | which layers does a model have? | [`model`] |
+//! | what do detection and segmentation add to a recipe? | [`transfer`] |
 //! | what is known about a run? | [`result`] |
 //! | what does a run say about a few images? | [`pictures`] |
 //! | what does the paper claim of its refinements? | [`claims`] |
@@ -34,7 +35,7 @@ pub mod result;
 pub mod runkey;
 pub mod schedule;
 pub mod settle;
-pub mod supported;
+pub mod transfer;
 pub mod weights;
 
 pub use error::SpecError;

@@ -83,6 +83,9 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
         distill,
         precision,
         loss_scale,
+        // Their tasks read these.
+        detect: _,
+        segment: _,
     } = &run.recipe;
     let refuse = |what: &str| {
         Err(Failure::permanent(format!(

@@ -122,13 +122,14 @@ fn an_unknown_dataset_is_refused_where_it_stands() {
 }
 
 #[test]
-fn what_no_trainer_does_yet_is_refused_before_anything_is_queued() {
+fn a_dataset_without_boxes_is_refused_for_detection_and_the_fitting_ones_are_named() {
     let options = Options {
         set: vec!["task=detect".into()],
         ..Options::default()
     };
     let error = plan(DESIGN, &options).expect_err("refused").to_string();
-    assert!(error.contains("not supported yet"), "{error}");
+    assert!(error.contains("has no boxes"), "{error}");
+    assert!(error.contains("voc0712, fashion-scenes"), "{error}");
 }
 
 #[test]
