@@ -4,9 +4,11 @@
 //! |---|---|
 //! | which layers has the network? | [`fcn`] |
 //! | what is a training step, and its loss? | [`step`], [`loss`] |
+//! | how good are the masks of a split? | [`evaluate`] |
 //! | how right are predicted masks? | [`totals`] |
 //! | which class has each pixel, asked at several scales? | [`multi_scale`] |
 
+pub mod evaluate;
 pub mod fcn;
 #[cfg(test)]
 mod golden_tests;
