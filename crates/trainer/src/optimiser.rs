@@ -53,15 +53,10 @@ impl Optimiser {
         }
     }
 
-    /// With a factor of the learning rate for each parameter (trap 26: there is one rate for all of
-    /// them otherwise).
-    pub fn with_rates(
-        mut self,
-        parameters: &Parameters,
-        of: impl Fn(&ParameterSpec) -> f64,
-    ) -> Optimiser {
+    /// A factor of the learning rate for each parameter (trap 26: otherwise there is one rate for all
+    /// of them).
+    pub fn set_rates(&mut self, parameters: &Parameters, of: impl Fn(&ParameterSpec) -> f64) {
         self.rates = parameters.runs(of);
-        self
     }
 
     /// One update with the pieces of a flat gradient (unscaled, in master precision; overwritten).
@@ -270,13 +265,13 @@ mod tests {
     /// when the schedule has moved on.
     #[test]
     fn trap_26_each_group_has_its_own_rate() {
-        let (mut parameters, optimiser) = two_scalars(Settings {
+        let (mut parameters, mut optimiser) = two_scalars(Settings {
             momentum: 0.0,
             weight_decay: 0.5,
             ..NAG
         });
         let factor = |spec: &ParameterSpec| if spec.name == "c.bias" { 10.0 } else { 1.0 };
-        let mut optimiser = optimiser.with_rates(&parameters, factor);
+        optimiser.set_rates(&parameters, factor);
         let _ = parameters.master.fill_(1.0);
         let mut expected = [1.0, 1.0];
         for lr in [0.01, 0.001] {

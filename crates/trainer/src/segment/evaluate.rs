@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
     use crate::segment::fcn::Shape;
-    use crate::segment::test_support::drawn;
+    use crate::segment::test_support;
     use crate::test_support::images;
 
     fn small() -> Fcn {
@@ -202,6 +202,24 @@ mod tests {
         Fcn::new(&model, shape).expect("a network")
     }
 
+    /// With running statistics of the images, so that not every pixel gets the same class.
+    fn drawn() -> (Fcn, crate::parameters::Parameters, RunningStats) {
+        let fcn = small();
+        let (parameters, stats) = test_support::drawn(&fcn);
+        let stats = [stats];
+        for _ in 0..30 {
+            let pass = Pass {
+                parameters: parameters.leaves(),
+                norms: Norms::Train(&stats),
+                boundary: Boundary::Exact,
+                dropout: None,
+            };
+            let _ = fcn.forward(&masked(8, 0).images, pass, true);
+        }
+        let [stats] = stats;
+        (fcn, parameters, stats)
+    }
+
     fn masked(n: i64, first: i64) -> Masked {
         let all = images(8, 24, Kind::Float).narrow(0, first, n).contiguous();
         let classes: Vec<i64> = (0..8 * 24 * 24).map(|i| (i * i / 7) % 4 - 1).collect();
@@ -215,8 +233,7 @@ mod tests {
 
     #[test]
     fn results_do_not_depend_on_the_batch_size_and_the_first_images_are_shown() {
-        let fcn = small();
-        let (parameters, stats) = drawn(&fcn);
+        let (fcn, parameters, stats) = drawn();
         let subject = Subject::new(&fcn, parameters.leaves(), &stats);
         let stop = AtomicBool::new(false);
         let in_batches_of = |size: i64| {
@@ -263,8 +280,7 @@ mod tests {
     /// One scale of the image's own size, not mirrored: the same classes as the plain evaluation.
     #[test]
     fn one_window_of_the_whole_image_says_what_one_scale_says() {
-        let fcn = small();
-        let (parameters, stats) = drawn(&fcn);
+        let (fcn, parameters, stats) = drawn();
         let subject = Subject::new(&fcn, parameters.leaves(), &stats);
         let stop = AtomicBool::new(false);
         let one_by_one = || (0..8).map(|i| Ok(masked(1, i)));

@@ -182,8 +182,8 @@ fn check_trace(case: &str) {
         clip: None,
         skip_overflow: false,
     };
-    let mut optimiser = Optimiser::new(&parameters, settings)
-        .with_rates(&parameters, |spec| Fcn::rate(&spec.name, 10.0));
+    let mut optimiser = Optimiser::new(&parameters, settings);
+    optimiser.set_rates(&parameters, |spec| Fcn::rate(&spec.name, 10.0));
     let mut learner = Learner {
         fcn: &fcn,
         parameters: &mut parameters,

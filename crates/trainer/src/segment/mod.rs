@@ -2,6 +2,7 @@
 //!
 //! | question | module |
 //! |---|---|
+//! | how does it plug into an attempt? | [`task`] |
 //! | which layers has the network? | [`fcn`] |
 //! | what is a training step, and its loss? | [`step`], [`loss`] |
 //! | how good are the masks of a split? | [`evaluate`] |
@@ -15,6 +16,7 @@ mod golden_tests;
 pub mod loss;
 pub mod multi_scale;
 pub mod step;
+pub mod task;
 #[cfg(test)]
 pub mod test_support;
 pub mod totals;
