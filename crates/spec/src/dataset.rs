@@ -198,6 +198,11 @@ pub fn find(name: &str) -> Option<&'static Dataset> {
     DATASETS.iter().find(|d| d.name == name)
 }
 
+/// The dataset whose files another one is made from.
+pub fn made_from(name: &str) -> Option<&'static str> {
+    (name == "fashion-scenes").then_some("fashion-mnist")
+}
+
 /// What decides where datasets lie when nobody says: the environment, read by the caller.
 pub struct Surroundings<'a> {
     /// Reads an environment variable.
@@ -235,6 +240,7 @@ pub fn places(name: &str, around: &Surroundings<'_>) -> Vec<PathBuf> {
     }
     let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|h| h.join(".local/share")));
     places.extend(data.map(|d| d.join("rungs")));
+    let name = made_from(name).unwrap_or(name);
     let mut places: Vec<PathBuf> = places.into_iter().map(|d| d.join(name)).collect();
     if name == "fashion-mnist" {
         places.push(DEBIAN_FASHION_MNIST.into());
