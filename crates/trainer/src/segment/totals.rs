@@ -46,15 +46,6 @@ impl Totals {
         100.0 * sum / self.classes as f64
     }
 
-    /// As [`Totals::mean_iou`], over the classes that the truth has.
-    pub fn mean_iou_of_present(&self) -> f64 {
-        let present: Vec<usize> = (0..self.classes)
-            .filter(|c| self.of_truth(*c) > 0)
-            .collect();
-        let sum: f64 = present.iter().filter_map(|class| self.iou(*class)).sum();
-        100.0 * sum / present.len().max(1) as f64
-    }
-
     fn right(&self, class: usize) -> u64 {
         self.pixels[class * self.classes + class]
     }
@@ -101,17 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn a_class_in_neither_mask_counts_0_but_not_among_the_present() {
+    fn a_class_in_neither_mask_counts_0() {
         let mut totals = Totals::new(4);
         totals.add(&[0, 0, 1], &[0, 0, 1]);
         assert_eq!(totals.mean_iou(), 50.0);
-        assert_eq!(totals.mean_iou_of_present(), 100.0);
-        // Predicted where it is not: in the union, and still not present.
+        // Predicted where it is not: in the union.
         totals.add(&[0], &[3]);
-        assert_eq!(
-            totals.mean_iou_of_present(),
-            100.0 * (2.0 / 3.0 + 1.0) / 2.0
-        );
+        assert_eq!(totals.mean_iou(), 100.0 * (2.0 / 3.0 + 1.0) / 4.0);
         assert_eq!(Totals::new(3).mean_iou(), 0.0);
     }
 

@@ -113,16 +113,16 @@ fn view(run: &str, pictures: &Pictures) -> Album {
                 name: name(class),
             })
             .collect(),
-        caption: format!(
-            "after {}",
-            plural(pictures.epoch as usize, "epoch")
-        ),
+        caption: format!("after {}", plural(pictures.epoch as usize, "epoch")),
     }
 }
 
 fn one(run: &str, picture: &Picture, name: &dyn Fn(u32) -> String) -> PictureView {
     let href = |file: &str| format!("/runs/{run}/pictures/{file}");
-    let sides = [("Truth", &picture.truth), ("Prediction", &picture.predicted)];
+    let sides = [
+        ("Truth", &picture.truth),
+        ("Prediction", &picture.predicted),
+    ];
     let short = picture.width.min(picture.height).max(1);
     let letter = (short / 18).max(5);
     PictureView {
@@ -188,7 +188,12 @@ pub async fn get(
     State(dashboard): State<Dashboard>,
     Path((run, file)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
-    let missing = || Failure::not_found("no_such_picture", format!("Run {run} has no picture {file}."));
+    let missing = || {
+        Failure::not_found(
+            "no_such_picture",
+            format!("Run {run} has no picture {file}."),
+        )
+    };
     if !Pictures::is_png(&file) {
         return Err(missing());
     }
@@ -241,7 +246,10 @@ mod tests {
         };
         assert!(truth.boxes[0].dashed && !predicted.boxes[0].dashed);
         assert_eq!(predicted.boxes[0].label, "bag 87 %");
-        assert_eq!((predicted.boxes[0].width, predicted.boxes[0].height), (30.0, 60.0));
+        assert_eq!(
+            (predicted.boxes[0].width, predicted.boxes[0].height),
+            (30.0, 60.0)
+        );
         assert_eq!(predicted.alt, "Prediction of 000001.jpg: bag 87 %");
     }
 
@@ -253,6 +261,10 @@ mod tests {
         std::fs::write(dir.pictures().join("1.json"), "{").expect("written");
         let album = album("ab", &dir);
         assert!(album.pictures.is_empty());
-        assert!(album.caption.contains("1.json cannot be read"), "{}", album.caption);
+        assert!(
+            album.caption.contains("1.json cannot be read"),
+            "{}",
+            album.caption
+        );
     }
 }
