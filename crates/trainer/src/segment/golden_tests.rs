@@ -14,11 +14,8 @@ use crate::network::{Boundary, Norms, Pass, Role};
 use crate::norm::{Replicas, RunningStats};
 use crate::optimiser::{Optimiser, Settings};
 use crate::parameters::{Arithmetic, Parameters};
+use crate::test_support::formula;
 use crate::weights;
-
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../../tests/support/formula.rs"]
-mod formula;
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("../../tests/golden/fcn.json")).expect("JSON")

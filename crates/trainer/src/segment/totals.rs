@@ -102,6 +102,9 @@ mod tests {
         assert_eq!(Totals::new(3).mean_iou(), 0.0);
     }
 
+    /// Image and pixel, true and predicted class.
+    type Labelled = ((usize, usize), i64, i64);
+
     /// The definition, on sets of pixels, class by class: no table of counts.
     fn by_sets(images: &[(Vec<i64>, Vec<i64>)], classes: i64) -> (f64, f64) {
         use std::collections::BTreeSet;
@@ -113,7 +116,7 @@ mod tests {
                 }
             }
         }
-        let set = |of: &dyn Fn(&((usize, usize), i64, i64)) -> bool| -> BTreeSet<(usize, usize)> {
+        let set = |of: &dyn Fn(&Labelled) -> bool| -> BTreeSet<(usize, usize)> {
             labelled.iter().filter(|x| of(x)).map(|x| x.0).collect()
         };
         let right = set(&|(_, t, p)| t == p).len() as f64 / labelled.len() as f64;
