@@ -40,6 +40,7 @@ golden: ## golden loss traces and logits again from PyTorch (makes its own Pytho
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_golden.py
 	@.venv-peers/bin/python bench/peers/pytorch_logits.py
+	@.venv-peers/bin/python bench/peers/pytorch_fcn.py
 	@.venv-peers/bin/python bench/peers/golden_images.py
 
 golden-statistics: ## golden statistics again from SciPy and statsmodels (makes its own Python environment)

@@ -54,6 +54,10 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .route("/", get(pages::overview::get))
         .route("/tables/{experiment}", get(pages::table::get))
         .route("/runs/{run}", get(pages::run::get))
+        .route(
+            "/runs/{run}/pictures/{file}",
+            get(pages::run::pictures::get),
+        )
         .route("/queue", get(pages::queue::get))
         .route("/claims", get(pages::claims::get))
         .route("/api/v1/claims", get(api::claims))

@@ -522,3 +522,79 @@ async fn the_api_keeps_its_shape() {
     experiments.retain(|e| e["experiment"] == "linear-scaling" || e["experiment"] == "table4");
     insta::assert_json_snapshot!("experiments", list);
 }
+
+/// Boxes and masks are drawn over the image, the prediction beside the truth; of the directory only
+/// pictures are sent.
+#[tokio::test]
+async fn a_run_shows_its_predictions_over_images_beside_the_truth() {
+    use rungs_spec::pictures::{Marks, Object, Picture, Pictures};
+    let dir = tempfile::tempdir().unwrap();
+    let home = small_home(&dir).await;
+    let plan = support::plan(&home, "quick", 1);
+    let run_of = |row: &str| plan.cell(row, "bs256").unwrap().runs[0].clone();
+    let (key, other) = (run_of("warmup"), run_of("zero-gamma"));
+    let object = |score| Object {
+        at: [3.0, 4.0, 30.0, 40.5],
+        class: 1,
+        score,
+        difficult: false,
+    };
+    let mask = |file: &str| Marks::Mask {
+        file: file.to_owned(),
+        classes: vec![0, 1],
+    };
+    let picture = |name: &str, truth, predicted| Picture {
+        name: name.to_owned(),
+        image: "1-0-image.png".to_owned(),
+        width: 64,
+        height: 48,
+        truth,
+        predicted,
+    };
+    let pictures = Pictures {
+        v: 1,
+        epoch: 4,
+        classes: vec!["coat".into(), "<bag>".into()],
+        pictures: vec![
+            picture("first", mask("1-0-truth.png"), mask("1-0-predicted.png")),
+            picture(
+                "second",
+                Marks::Boxes(vec![object(None)]),
+                Marks::Boxes(vec![object(Some(0.5))]),
+            ),
+        ],
+    };
+    let folder = home.run(&key).pictures();
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(
+        folder.join("1.json"),
+        serde_json::to_string(&pictures).unwrap(),
+    )
+    .unwrap();
+    std::fs::write(folder.join("1-0-image.png"), "a picture").unwrap();
+
+    let app = dashboard(&home);
+    let page = get(&app, &format!("/runs/{key}")).await;
+    for part in [
+        "id=\"pictures\"",
+        "after 4 epochs",
+        &format!("href=\"/runs/{key}/pictures/1-0-image.png\""),
+        &format!("href=\"/runs/{key}/pictures/1-0-predicted.png\""),
+        "aria-label=\"Truth of first: coat, ",
+        "height=\"36.5\"",
+        "50 %",
+    ] {
+        assert!(page.body.contains(part), "{part}: {}", page.body);
+    }
+    assert!(!page.body.contains("<bag>"), "a name is not escaped");
+    let plain = get(&app, &format!("/runs/{other}")).await;
+    assert!(!plain.body.contains("id=\"pictures\""));
+
+    let sent = get(&app, &format!("/runs/{key}/pictures/1-0-image.png")).await;
+    assert_eq!(sent.header("content-type"), "image/png");
+    assert_eq!(sent.body, "a picture");
+    for file in ["1-9-image.png", "1.json", "..%2Frecipe.json"] {
+        let refused = get(&app, &format!("/runs/{key}/pictures/{file}")).await;
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{file}");
+    }
+}

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rungs_spec::recipe::Task;
+
 use crate::datasets::synthetic::Synthetic;
 use crate::datasets::tensors::{TensorDataset, Tensors};
 use crate::datasets::{self, FileLayout};
 use crate::decode;
 use crate::error::DataError;
 use crate::locate;
+use crate::scenes::{Mask, Object, Problem};
 
 /// Part of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,6 +140,37 @@ pub trait Dataset: Send + Sync {
     }
     /// Appends the stored bytes of an image, what a digest is made of.
     fn bytes(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError>;
+    /// What can be learned from it: labels, boxes, masks.
+    fn tasks(&self) -> &[Task] {
+        &[Task::Classify]
+    }
+    /// Things in an image with their boxes; none of a dataset without boxes.
+    fn objects(&self, index: usize) -> &[Object] {
+        let _ = index;
+        &[]
+    }
+    /// Name of each class of a mask; empty for a dataset without masks.
+    fn mask_classes(&self) -> &[String] {
+        &[]
+    }
+    /// Class of each pixel of an image. Errors: no such file, no mask, a label beyond the classes.
+    fn mask(&self, index: usize, into: &mut Mask) -> Result<(), DataError> {
+        let _ = (index, into);
+        Err(DataError::Recipe(format!("{} has no masks", self.name())))
+    }
+    /// Where a person finds the mask of an image.
+    fn mask_place(&self, index: usize) -> String {
+        self.place(index)
+    }
+    /// Appends what an image comes with beside its label, for the digest: boxes, or the bytes of its mask.
+    fn annotation(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError> {
+        let _ = (index, into);
+        Ok(())
+    }
+    /// What is wrong with boxes and files of annotations, found when it was opened; each with its place.
+    fn problems(&self) -> &[Problem] {
+        &[]
+    }
     /// The values themselves, where the dataset is ready-made tensors and has no 8-bit images.
     fn tensors(&self) -> Option<&Tensors> {
         None
@@ -177,7 +211,7 @@ pub fn open_as(
     };
     let layout = match layout {
         Some(layout) => layout,
-        None => FileLayout::detect(path)?,
+        None => FileLayout::of(name, path)?,
     };
     datasets::open(name, path, layout, split)
 }

@@ -16,7 +16,7 @@ use crate::parallel;
 /// Images that a thread hashes at a time.
 const CHUNK: usize = 64;
 
-/// BLAKE3 of each image's stored bytes, in order; all threads of the machine read. `progress` is told how
+/// BLAKE3 of each image's stored bytes, and of its boxes or mask where it has any, in order; all threads of the machine read. `progress` is told how
 /// many images were added.
 pub fn hashes(
     dataset: &dyn Dataset,
@@ -29,6 +29,7 @@ pub fn hashes(
         for index in images {
             bytes.clear();
             dataset.bytes(index, &mut bytes)?;
+            dataset.annotation(index, &mut bytes)?;
             hashes.push(*blake3::hash(&bytes).as_bytes());
         }
         progress(hashes.len());

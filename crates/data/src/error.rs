@@ -51,6 +51,21 @@ pub enum DataError {
         /// What to do.
         cure: String,
     },
+    /// What annotates an image is wrong.
+    #[error("{0}")]
+    Annotation(crate::scenes::Problem),
+    /// As [`DataError::Annotation`], of a dataset with more of them.
+    #[error(
+        "{first}. {more} more are wrong in {dataset}: `runner data verify {dataset}` names all"
+    )]
+    Annotations {
+        /// Dataset.
+        dataset: String,
+        /// The first of them.
+        first: crate::scenes::Problem,
+        /// Others.
+        more: usize,
+    },
     /// One image cannot be decoded: tolerated up to `max_corrupt` times a pass.
     #[error("{place} cannot be decoded: {problem}")]
     Corrupt {

@@ -10,6 +10,7 @@
 //! | what happens to an image before the network sees it? | [`preprocess`] |
 //! | how do batches come, and in which order? | [`loader`], [`eval`] |
 //! | what is in a batch? | [`batch`] |
+//! | how do images with boxes and with masks come? | [`scenes`] |
 //! | where do random numbers come from? | [`random`] |
 //!
 //! Architecture invariants: no libtorch; what a loader yields depends on (seed, epoch, index) alone,
@@ -81,6 +82,7 @@ mod locate;
 mod parallel;
 pub mod preprocess;
 pub mod random;
+pub mod scenes;
 pub mod seen;
 pub mod subset;
 pub mod verify;

@@ -17,6 +17,8 @@ pub enum Purpose {
     Subset,
     /// Content of the synthetic dataset.
     Synthetic,
+    /// Content of the fashion scenes.
+    Scenes,
 }
 
 /// A stream of random numbers.
@@ -33,6 +35,7 @@ impl Stream {
             Purpose::Augment => b"augment\0",
             Purpose::Subset => b"subset\0\0",
             Purpose::Synthetic => b"synthet\0",
+            Purpose::Scenes => b"scenes\0\0",
         };
         let mut key = [0; 32];
         key[..8].copy_from_slice(name);

@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use rungs_spec::recipe::Task;
+
 use crate::dataset::{Dataset, Image};
 use crate::error::DataError;
 use crate::random::{Purpose, Stream};
+use crate::scenes::{Mask, Object, Problem};
 
 /// Seed of the order; independent of the run's seed on purpose.
 const ORDER_SEED: u64 = 1812_01187;
@@ -89,6 +92,27 @@ impl Dataset for Subset {
     }
     fn bytes(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError> {
         self.dataset.bytes(self.order[index], into)
+    }
+    fn tasks(&self) -> &[Task] {
+        self.dataset.tasks()
+    }
+    fn objects(&self, index: usize) -> &[Object] {
+        self.dataset.objects(self.order[index])
+    }
+    fn mask_classes(&self) -> &[String] {
+        self.dataset.mask_classes()
+    }
+    fn mask(&self, index: usize, into: &mut Mask) -> Result<(), DataError> {
+        self.dataset.mask(self.order[index], into)
+    }
+    fn mask_place(&self, index: usize) -> String {
+        self.dataset.mask_place(self.order[index])
+    }
+    fn annotation(&self, index: usize, into: &mut Vec<u8>) -> Result<(), DataError> {
+        self.dataset.annotation(self.order[index], into)
+    }
+    fn problems(&self) -> &[Problem] {
+        self.dataset.problems()
     }
 }
 

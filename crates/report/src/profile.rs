@@ -212,7 +212,7 @@ fn differences(pairs: &[Pair]) -> Vec<String> {
 }
 
 /// (key, ours, theirs) of every key that [`what_is_trained`] and [`batch_sizes`] do not say.
-fn changed(ours: &Recipe, theirs: &Recipe) -> Vec<(&'static str, String, String)> {
+fn changed(ours: &Recipe, theirs: &Recipe) -> Vec<(String, String, String)> {
     // No `..`: a new recipe field must be placed here.
     let Recipe {
         task,
@@ -248,11 +248,13 @@ fn changed(ours: &Recipe, theirs: &Recipe) -> Vec<(&'static str, String, String)
         precision,
         loss_scale,
         max_corrupt: _,
+        detect,
+        segment,
     } = ours;
     let mut out = Vec::new();
-    let mut put = |key: &'static str, same: bool, ours: String, theirs: String| {
+    let mut put = |key: &str, same: bool, ours: String, theirs: String| {
         if !same {
-            out.push((key, ours, theirs));
+            out.push((key.to_owned(), ours, theirs));
         }
     };
     macro_rules! word {
@@ -296,7 +298,28 @@ fn changed(ours: &Recipe, theirs: &Recipe) -> Vec<(&'static str, String, String)
         "brightness": brightness, "contrast": contrast, "PCA noise": pca_std, "antialias": antialias,
         "evaluation resize": resize_short,
     }
+    out.extend(of_sub_table("detect", detect, &theirs.detect));
+    out.extend(of_sub_table("segment", segment, &theirs.segment));
     out
+}
+
+/// As [`changed`], of the keys of a task's sub-table; nothing where one of the two has none, which the
+/// task says already.
+fn of_sub_table<T: serde::Serialize>(
+    name: &str,
+    ours: &Option<T>,
+    theirs: &Option<T>,
+) -> Vec<(String, String, String)> {
+    let value = |table| match serde_json::to_value(table) {
+        Ok(serde_json::Value::Object(map)) => map,
+        _ => serde_json::Map::new(),
+    };
+    let theirs = value(theirs);
+    let pairs = value(ours).into_iter().filter_map(|(key, ours)| {
+        let theirs = theirs.get(&key).filter(|theirs| **theirs != ours)?;
+        Some((format!("{name}.{key}"), json(&ours), json(theirs)))
+    });
+    pairs.collect()
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {

@@ -267,3 +267,37 @@ fn plans_series_and_errors_hold() {
     assert!(!errors("error", &json!({"message": "x"})).is_empty());
     jsonschema::meta::validate(&schema("show")).expect("show is a schema");
 }
+
+#[test]
+fn pictures_hold_to_their_schema() {
+    use rungs_spec::pictures::{Marks, Object, Picture, Pictures};
+    let object = Object {
+        at: [1.0, 2.0, 3.5, 4.0],
+        class: 2,
+        score: Some(0.5),
+        difficult: true,
+    };
+    let mask = Marks::Mask {
+        file: Pictures::png(3, 0, "truth"),
+        classes: vec![0, 2],
+    };
+    let picture = Picture {
+        name: "000001.jpg".into(),
+        image: Pictures::png(3, 0, "image"),
+        width: 10,
+        height: 8,
+        truth: mask,
+        predicted: Marks::Boxes(vec![object]),
+    };
+    let mut value = holds(
+        "pictures",
+        &Pictures {
+            v: PROTOCOL_VERSION,
+            epoch: 1,
+            classes: vec!["coat".into()],
+            pictures: vec![picture],
+        },
+    );
+    value["pictures"][0]["image"] = json!("../recipe.json");
+    assert_eq!(errors("pictures", &value).len(), 1);
+}

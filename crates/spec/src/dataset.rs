@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::recipe::Task;
+
 /// A dataset that Rungs knows by name.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dataset {
@@ -13,13 +15,15 @@ pub struct Dataset {
     pub version: &'static str,
     /// What people call it.
     pub title: &'static str,
-    /// Classes.
+    /// What can be learned from it.
+    pub tasks: &'static [Task],
+    /// Classes; the background is not one.
     pub classes: u32,
     /// Images of the training split.
     pub train: u64,
     /// Images of the validation split.
     pub val: u64,
-    /// Fewest and most training images that a class has.
+    /// Fewest and most training images that a class has; of a dataset with boxes or masks nothing is known.
     pub train_per_class: [u64; 2],
     /// Fewest and most validation images that a class has.
     pub val_per_class: [u64; 2],
@@ -35,6 +39,7 @@ pub const DATASETS: &[Dataset] = &[
         name: "imagenet",
         version: "ILSVRC2012",
         title: "ImageNet (ILSVRC 2012)",
+        tasks: &[Task::Classify],
         classes: 1000,
         train: 1_281_167,
         val: 50_000,
@@ -47,6 +52,7 @@ pub const DATASETS: &[Dataset] = &[
         name: "fashion-mnist",
         version: "1",
         title: "Fashion-MNIST",
+        tasks: &[Task::Classify],
         classes: 10,
         train: 60_000,
         val: 10_000,
@@ -59,6 +65,7 @@ pub const DATASETS: &[Dataset] = &[
         name: "cifar10",
         version: "1",
         title: "CIFAR-10",
+        tasks: &[Task::Classify],
         classes: 10,
         train: 50_000,
         val: 10_000,
@@ -71,6 +78,7 @@ pub const DATASETS: &[Dataset] = &[
         name: "cifar100",
         version: "1",
         title: "CIFAR-100",
+        tasks: &[Task::Classify],
         classes: 100,
         train: 50_000,
         val: 10_000,
@@ -83,6 +91,7 @@ pub const DATASETS: &[Dataset] = &[
         name: "mnist",
         version: "1",
         title: "MNIST",
+        tasks: &[Task::Classify],
         classes: 10,
         train: 60_000,
         val: 10_000,
@@ -95,6 +104,7 @@ pub const DATASETS: &[Dataset] = &[
         name: "kmnist",
         version: "1",
         title: "Kuzushiji-MNIST",
+        tasks: &[Task::Classify],
         classes: 10,
         train: 60_000,
         val: 10_000,
@@ -107,6 +117,7 @@ pub const DATASETS: &[Dataset] = &[
         name: "places365-standard",
         version: "1",
         title: "Places365-Standard",
+        tasks: &[Task::Classify],
         classes: 365,
         train: 1_803_460,
         val: 36_500,
@@ -119,6 +130,7 @@ pub const DATASETS: &[Dataset] = &[
         name: "places365-challenge",
         version: "2016",
         title: "Places365-Challenge",
+        tasks: &[Task::Classify],
         classes: 365,
         train: 8_026_628,
         val: 36_500,
@@ -128,9 +140,49 @@ pub const DATASETS: &[Dataset] = &[
         source: "places2.csail.mit.edu (Zhou et al. 2017), research and education only",
     },
     Dataset {
+        name: "voc0712",
+        version: "1",
+        title: "PASCAL VOC 2007 + 2012",
+        tasks: &[Task::Detect],
+        classes: 20,
+        train: 16_551,
+        val: 4_952,
+        train_per_class: [0, 16_551],
+        val_per_class: [0, 4_952],
+        side: None,
+        source: "host.robots.ox.ac.uk/pascal/VOC (Everingham et al.), Flickr terms of use; trained on both trainval, tested on 2007's test",
+    },
+    Dataset {
+        name: "ade20k",
+        version: "2016",
+        title: "ADE20K (scene parsing, 150 classes)",
+        tasks: &[Task::Segment],
+        classes: 150,
+        train: 20_210,
+        val: 2_000,
+        train_per_class: [0, 20_210],
+        val_per_class: [0, 2_000],
+        side: None,
+        source: "data.csail.mit.edu/places/ADEchallenge (Zhou et al. 2017), BSD 3-clause",
+    },
+    Dataset {
+        name: "fashion-scenes",
+        version: "1",
+        title: "Fashion scenes",
+        tasks: &[Task::Detect, Task::Segment],
+        classes: 10,
+        train: 2_400,
+        val: 400,
+        train_per_class: [0, 2_400],
+        val_per_class: [0, 400],
+        side: None,
+        source: "composed from the garments of Fashion-MNIST (Zalando Research, MIT licence)",
+    },
+    Dataset {
         name: "synthetic",
         version: "1",
         title: "Synthetic (test double)",
+        tasks: &[Task::Classify],
         classes: 10,
         train: 2_048,
         val: 512,
@@ -144,6 +196,11 @@ pub const DATASETS: &[Dataset] = &[
 /// The dataset of that name.
 pub fn find(name: &str) -> Option<&'static Dataset> {
     DATASETS.iter().find(|d| d.name == name)
+}
+
+/// The dataset whose files another one is made from.
+pub fn made_from(name: &str) -> Option<&'static str> {
+    (name == "fashion-scenes").then_some("fashion-mnist")
 }
 
 /// What decides where datasets lie when nobody says: the environment, read by the caller.
@@ -183,6 +240,7 @@ pub fn places(name: &str, around: &Surroundings<'_>) -> Vec<PathBuf> {
     }
     let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|h| h.join(".local/share")));
     places.extend(data.map(|d| d.join("rungs")));
+    let name = made_from(name).unwrap_or(name);
     let mut places: Vec<PathBuf> = places.into_iter().map(|d| d.join(name)).collect();
     if name == "fashion-mnist" {
         places.push(DEBIAN_FASHION_MNIST.into());

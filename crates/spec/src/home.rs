@@ -100,6 +100,10 @@ impl RunDir {
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
     }
+    /// A few images with what the newest attempt says about them ([`crate::pictures`]).
+    pub fn pictures(&self) -> PathBuf {
+        self.0.join("pictures")
+    }
     /// Output of all attempts.
     pub fn log(&self) -> PathBuf {
         self.0.join("log.txt")

@@ -35,6 +35,12 @@ pub enum Kind {
     Range(f64),
     /// Whole numbers of at least 1.
     Ints,
+    /// Two whole numbers of at least 1, in any order.
+    IntPair,
+    /// Numbers above 0; so many, or any number of them but none.
+    Numbers(Option<usize>),
+    /// As `Numbers`, or none at all.
+    NumbersOrNone,
     /// A learning-rate decay.
     Schedule,
     /// Where initial weights come from.
@@ -148,10 +154,84 @@ pub const KEYS: &[Key] = &[
     ),
     k("loss_scale", Kind::LossScale, Is("1024.0")),
     k("max_corrupt", Kind::Int(0), Is("0")),
+    // Of a detection only; the numbers are the released code's (see crate::transfer).
+    k("detect.short_side", Kind::Int(32), Is("600")),
+    k("detect.max_side", Kind::Int(32), Is("1000")),
+    k("detect.anchor_base", Kind::Int(1), Is("16")),
+    k(
+        "detect.anchor_scales",
+        Kind::Numbers(None),
+        Is("[2, 4, 8, 16, 32]"),
+    ),
+    k(
+        "detect.anchor_ratios",
+        Kind::Numbers(None),
+        Is("[0.5, 1, 2]"),
+    ),
+    k("detect.rpn_channels", Kind::Int(1), Is("1024")),
+    k("detect.rpn_batch", Kind::Int(1), Is("256")),
+    k("detect.rpn_positive", Kind::Number(0.0, 1.0), Is("0.5")),
+    k("detect.rpn_positive_iou", Kind::Number(0.0, 1.0), Is("0.7")),
+    k("detect.rpn_negative_iou", Kind::Number(0.0, 1.0), Is("0.3")),
+    k(
+        "detect.proposals_before_nms",
+        Kind::IntPair,
+        Is("[12000, 6000]"),
+    ),
+    k("detect.proposals", Kind::IntPair, Is("[2000, 300]")),
+    k("detect.proposal_nms", Kind::Number(0.0, 1.0), Is("0.7")),
+    k("detect.proposal_min_size", Kind::Int(0), Is("16")),
+    k("detect.roi_size", Kind::Int(1), Is("14")),
+    k("detect.roi_sampling", Kind::Int(1), Is("2")),
+    k("detect.roi_batch", Kind::Int(1), Is("128")),
+    k("detect.roi_positive", Kind::Number(0.0, 1.0), Is("0.25")),
+    k("detect.roi_positive_iou", Kind::Number(0.0, 1.0), Is("0.5")),
+    k(
+        "detect.box_stds",
+        Kind::Numbers(Some(4)),
+        Is("[0.1, 0.1, 0.2, 0.2]"),
+    ),
+    k(
+        "detect.rpn_huber",
+        Kind::Positive(1e3),
+        Is("0.1111111111111111"),
+    ),
+    k("detect.roi_huber", Kind::Positive(1e3), Is("1.0")),
+    k("detect.score", Kind::Number(0.0, 1.0), Is("0.01")),
+    k("detect.nms", Kind::Number(0.0, 1.0), Is("0.3")),
+    k("detect.nms_top", Kind::Int(1), Is("400")),
+    k("detect.frozen", Kind::Int(0), Is("2")),
+    k("detect.freeze_bn", Kind::Bool, Is("true")),
+    // Of a segmentation only.
+    k("segment.base_size", Kind::Int(16), Is("520")),
+    k("segment.crop_size", Kind::Int(16), Is("480")),
+    k("segment.scale", Kind::Range(100.0), Is("[0.5, 2.0]")),
+    k("segment.blur", Kind::Number(0.0, 1.0), Is("0.5")),
+    k("segment.blur_radius", Kind::Number(0.0, 100.0), Is("1.0")),
+    k("segment.output_stride", Kind::Int(1), Is("8")),
+    k("segment.head_dropout", Kind::Number(0.0, 0.95), Is("0.1")),
+    k("segment.aux_weight", Kind::Number(0.0, 1e3), Is("0.5")),
+    k("segment.head_lr_factor", Kind::Positive(1e6), Is("10.0")),
+    k(
+        "segment.evaluate",
+        Kind::Word(&["crop", "whole"]),
+        Is("\"crop\""),
+    ),
+    k(
+        "segment.ms_scales",
+        Kind::NumbersOrNone,
+        Is("[0.5, 0.75, 1, 1.25, 1.5, 1.75]"),
+    ),
+    k("segment.ms_flip", Kind::Bool, Is("true")),
+    k(
+        "segment.ms_stride",
+        Kind::Positive(1.0),
+        Is("0.6666666666666666"),
+    ),
 ];
 
 /// Sub-tables of a recipe whose keys merge one by one.
-pub const TABLES: &[&str] = &["augment", "distill"];
+pub const TABLES: &[&str] = &["augment", "distill", "detect", "segment"];
 
 /// The key of that dotted path.
 pub fn find(path: &str) -> Option<&'static Key> {
@@ -170,8 +250,13 @@ impl Key {
     /// The default as a TOML value, where it is a fixed one.
     pub fn default_value(&self) -> Option<Value> {
         let Is(text) = self.default else { return None };
+        self.value_of(text)
+    }
+
+    /// A default's text as the value that [`Key::check`] makes of it.
+    pub(crate) fn value_of(&self, text: &str) -> Option<Value> {
         let table: toml::Table = format!("x = {text}").parse().ok()?;
-        table.get("x").cloned()
+        self.check(table.get("x")?).ok()?
     }
 
     /// Checks a value and brings it to its one form: whole numbers where numbers are wanted become
@@ -256,6 +341,42 @@ impl Key {
                 }
                 _ => wrong("a list of whole numbers of at least 1, for example [3, 4, 6, 3]"),
             },
+            Kind::IntPair => match value.as_array().map(Vec::as_slice) {
+                Some([a, b])
+                    if [a, b]
+                        .iter()
+                        .all(|v| v.as_integer().is_some_and(|n| n >= 1)) =>
+                {
+                    keep(value)
+                }
+                _ => wrong("two whole numbers of at least 1, [training, evaluation]"),
+            },
+            Kind::Numbers(_) | Kind::NumbersOrNone => {
+                let list: Option<Vec<f64>> = value
+                    .as_array()
+                    .and_then(|a| a.iter().map(number).collect());
+                let (fits, what) = match self.kind {
+                    Kind::Numbers(Some(n)) => (
+                        list.as_ref().is_some_and(|l| l.len() == n),
+                        if n == 4 {
+                            "four numbers above 0"
+                        } else {
+                            "numbers above 0, as many as its default has"
+                        },
+                    ),
+                    Kind::Numbers(None) => (
+                        list.as_ref().is_some_and(|l| !l.is_empty()),
+                        "a list of numbers above 0",
+                    ),
+                    _ => (list.is_some(), "a list of numbers above 0, or []"),
+                };
+                match list {
+                    Some(list) if fits && list.iter().all(|x| *x > 0.0) => Ok(Some(Value::Array(
+                        list.into_iter().map(Value::Float).collect(),
+                    ))),
+                    _ => wrong(what),
+                }
+            }
             Kind::Schedule => {
                 let value = floats(value);
                 match as_type::<Schedule>(&value) {

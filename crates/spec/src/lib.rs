@@ -9,7 +9,9 @@
 //! | what do trainer and runner say to each other? | [`protocol`] |
 //! | which learning rate at which step? | [`schedule`] |
 //! | which layers does a model have? | [`model`] |
+//! | what do detection and segmentation add to a recipe? | [`transfer`] |
 //! | what is known about a run? | [`result`] |
+//! | what does a run say about a few images? | [`pictures`] |
 //! | what does the paper claim of its refinements? | [`claims`] |
 //!
 //! Architecture invariant: this crate does no I/O, knows no clock and no async.
@@ -24,6 +26,7 @@ pub mod home;
 pub mod keys;
 pub mod metric;
 pub mod model;
+pub mod pictures;
 pub mod plan;
 pub mod protocol;
 pub mod recipe;
@@ -32,7 +35,7 @@ pub mod result;
 pub mod runkey;
 pub mod schedule;
 pub mod settle;
-pub mod supported;
+pub mod transfer;
 pub mod weights;
 
 pub use error::SpecError;

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::transfer::{Detect, Evaluate, Segment};
+
 /// Every hyperparameter of a training, settled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +22,7 @@ pub struct Recipe {
     pub width: f64,
     /// Dropout probability before the classifier.
     pub dropout: f64,
-    /// Side of the square input, pixels.
+    /// Side of the square input, pixels; of a detection the short side, of a segmentation the crop.
     pub input_size: u32,
     /// Name in [`crate::dataset`], a registered name, or `tensors:FILE.safetensors`.
     pub dataset: String,
@@ -76,6 +78,12 @@ pub struct Recipe {
     pub loss_scale: LossScale,
     /// Undecodable images tolerated before a run fails.
     pub max_corrupt: u32,
+    /// Only of a detection. Left out of the JSON of other tasks, whose run keys know nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detect: Option<Detect>,
+    /// Only of a segmentation; as `detect`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<Segment>,
 }
 
 /// What is learned.
@@ -292,6 +300,17 @@ pub enum LossScale {
 pub enum DynamicWord {
     /// Adjusted on overflow.
     Dynamic,
+}
+
+impl Task {
+    /// What an image must come with.
+    pub fn learned_from(self) -> &'static str {
+        match self {
+            Task::Classify => "labels",
+            Task::Detect => "boxes",
+            Task::Segment => "masks",
+        }
+    }
 }
 
 impl Recipe {

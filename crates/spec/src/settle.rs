@@ -12,7 +12,7 @@ use crate::keys::{self, KEYS, TABLES};
 use crate::model::ModelInfo;
 use crate::recipe::Recipe;
 use crate::refinement::{self, Parameters, Refinement};
-use crate::{model, recipe};
+use crate::{model, recipe, transfer};
 
 /// One settled key: its value and what set it, most recent last.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -84,6 +84,14 @@ impl Draft {
 
     fn str(&self, path: &str) -> Option<&str> {
         self.get(path).and_then(Value::as_str)
+    }
+
+    fn task(&self) -> recipe::Task {
+        match self.str("task") {
+            Some("detect") => recipe::Task::Detect,
+            Some("segment") => recipe::Task::Segment,
+            _ => recipe::Task::Classify,
+        }
     }
 
     fn is_set(&self, path: &str) -> bool {
@@ -348,7 +356,21 @@ fn finish(mut draft: Draft) -> Result<Settlement, String> {
 /// Puts a `default` layer under every key, so that the story of a key starts at its default.
 fn fill_defaults(draft: &mut Draft) -> Result<(), String> {
     let distilled = draft.get("distill.teacher").is_some();
+    let task = draft.task();
+    let gluoncv = draft.str("variant") == Some("gluoncv");
     for key in KEYS {
+        if let Some((owner, word)) = transfer::owner(key.path)
+            && owner != task
+        {
+            if draft.is_set(key.path) {
+                return Err(format!(
+                    "{} is set, but task = \"{}\"; set task = \"{word}\", or take it out",
+                    key.path,
+                    draft.str("task").unwrap_or("classify")
+                ));
+            }
+            continue;
+        }
         if key.path.starts_with("distill.") && !distilled {
             if draft.get(key.path).is_some() {
                 return Err(format!(
@@ -358,10 +380,11 @@ fn fill_defaults(draft: &mut Draft) -> Result<(), String> {
             }
             continue;
         }
-        let value = match key.default {
-            keys::Default::Is(_) => key.default_value(),
-            keys::Default::Absent => None,
-            keys::Default::Derived => derived(key.path, draft)?,
+        let value = match (transfer::default(task, key.path, gluoncv), key.default) {
+            (Some(text), _) => key.value_of(text),
+            (None, keys::Default::Is(_)) => key.default_value(),
+            (None, keys::Default::Absent) => None,
+            (None, keys::Default::Derived) => derived(key.path, draft)?,
         };
         if value.is_none() && draft.is_set(key.path) {
             continue;
@@ -390,6 +413,16 @@ fn derived(path: &str, draft: &Draft) -> Result<Option<Value>, String> {
                 .collect(),
         )),
         "dropout" => Some(Value::Float(info.dropout)),
+        // Images of a detection or segmentation have a size of the task's own. Its sub-table's default
+        // comes after this key in the order of KEYS.
+        "input_size" | "augment.resize_short" if draft.task() != recipe::Task::Classify => {
+            let path = match draft.task() {
+                recipe::Task::Detect => "detect.short_side",
+                _ => "segment.crop_size",
+            };
+            let own = draft.get(path).cloned();
+            own.or_else(|| keys::find(path)?.default_value())
+        }
         "input_size" => Some(Value::Integer(i64::from(info.input_size))),
         "augment.resize_short" => {
             let size = draft
@@ -469,8 +502,6 @@ fn check(r: &Recipe) -> Result<(), String> {
             r.model
         ));
     }
-    if r.task == recipe::Task::Classify {
-        model::Model::of_recipe(r, 2).map_err(|e| e.message)?;
-    }
-    Ok(())
+    model::Model::of_recipe(r, 2).map_err(|e| e.message)?;
+    transfer::check(r)
 }

@@ -39,7 +39,7 @@ pub struct Position {
     pub step: u64,
     /// Finished and evaluated epochs.
     pub evaluated: u64,
-    /// Epoch (from 1) of the highest validation top-1, the first of equals.
+    /// Epoch (from 1) of the highest score, the first of equals.
     pub best: Option<Best>,
 }
 
@@ -48,8 +48,9 @@ pub struct Position {
 pub struct Best {
     /// Finished epochs.
     pub epoch: u64,
-    /// Percent.
-    pub top1: f64,
+    /// The task's first metric, percent: of a classification validation top-1.
+    #[serde(rename = "top1")]
+    pub score: f64,
 }
 
 /// The checkpoint files of a run, as this attempt writes them.

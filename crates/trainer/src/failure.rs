@@ -66,6 +66,8 @@ impl From<rungs_data::DataError> for Failure {
             | DataError::BadFile { .. }
             | DataError::Corrupt { .. }
             | DataError::TooManyCorrupt { .. }
+            | DataError::Annotation(_)
+            | DataError::Annotations { .. }
             | DataError::Recipe(_) => FailureClass::Permanent,
         };
         Failure {

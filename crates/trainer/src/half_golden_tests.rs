@@ -10,11 +10,8 @@ use rungs_spec::schedule::LrSchedule;
 use tch::Kind;
 
 use super::*;
+use crate::test_support::formula;
 use crate::{init, supported, weights};
-
-#[allow(dead_code, reason = "the tests of the program use the rest")]
-#[path = "../tests/support/formula.rs"]
-mod formula;
 
 fn run_of(recipe: &serde_json::Value) -> RunFile {
     let key = rungs_spec::runkey::of_json(recipe);

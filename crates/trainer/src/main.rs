@@ -11,6 +11,8 @@
 //! | how are images mixed, what does a teacher say? | [`mixup`], [`teacher`] |
 //! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
 //! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
+//! | how do predictions get into pictures? | [`pictures`] |
+//! | what is segmentation? | [`segment`] |
 //! | what of a recipe is supported? | [`supported`] |
 //! | which allocator, and why is memory not given back? | [`memory`] |
 //! | where do random numbers come from? | [`determinism`], [`dropout`] |
@@ -39,9 +41,11 @@ mod network;
 mod norm;
 mod optimiser;
 mod parameters;
+mod pictures;
 mod readback;
 mod replica_layout;
 mod run;
+mod segment;
 mod session;
 mod share;
 mod supported;

@@ -52,10 +52,11 @@ pub struct NormSpec {
     beta: usize,
 }
 
-/// A layer tree with its parameters resolved to indices.
+/// Layer trees with their parameters resolved to indices. A classifier is one tree; other networks
+/// have several parts, between which other things happen, over one list of parameters.
 #[derive(Debug, Clone)]
 pub struct Network {
-    operations: Vec<Operation>,
+    parts: Vec<Vec<Operation>>,
     /// Trainable tensors in PyTorch's order.
     pub parameters: Vec<ParameterSpec>,
     /// Batch normalisations in order of execution.
@@ -156,15 +157,23 @@ pub struct Pass<'a> {
 }
 
 impl Network {
-    /// Resolves the names of a model.
+    /// Resolves the names of a model: one part.
     pub fn new(model: &Model) -> Network {
+        Network::of_parts(&[&model.layers])
+    }
+
+    /// Resolves the names of several parts.
+    pub fn of_parts(parts: &[&[Layer]]) -> Network {
         let mut network = Network {
-            operations: Vec::new(),
+            parts: Vec::new(),
             parameters: Vec::new(),
             norms: Vec::new(),
             dropouts: 0,
         };
-        network.operations = network.resolve(&model.layers);
+        for layers in parts {
+            let part = network.resolve(layers);
+            network.parts.push(part);
+        }
         network
     }
 
@@ -277,10 +286,16 @@ impl Network {
         }
     }
 
-    /// Logits (N, classes) of images (N, 3, H, W).
+    /// Logits (N, classes) of images (N, 3, H, W): the first part.
     pub fn forward(&self, images: &Tensor, pass: Pass) -> Tensor {
-        let images = pass.boundary.apply(images.shallow_clone());
-        let run = || self.sequence(&self.operations, images, pass);
+        self.part(0, images, pass)
+    }
+
+    /// What a part makes of its input. The input may be read elsewhere too: no part may begin with a
+    /// ReLU, which works in place.
+    pub fn part(&self, part: usize, input: &Tensor, pass: Pass) -> Tensor {
+        let input = pass.boundary.apply(input.shallow_clone());
+        let run = || self.sequence(&self.parts[part], input, pass);
         match pass.boundary {
             Boundary::Autocast => tch::autocast(true, run),
             Boundary::Exact | Boundary::Rounded(_) => run(),

@@ -98,12 +98,11 @@ fn trap_7_zero_gamma_makes_a_block_the_relu_of_its_shortcut() {
     let (mut network, mut parameters, replicas) =
         small("resnet50", Arithmetic::Plain(Kind::Float), 1);
     init::zero_gamma(&mut parameters, &network.parameters);
-    let block = network
-        .operations
+    let block = network.parts[0]
         .iter()
         .position(|op| matches!(op, Operation::Residual { .. }))
         .expect("a block");
-    let Operation::Residual { main: _, shortcut } = network.operations.swap_remove(block) else {
+    let Operation::Residual { main: _, shortcut } = network.parts[0].swap_remove(block) else {
         unreachable!("just found")
     };
     let x = images(4, 8, Kind::Float)
@@ -112,7 +111,7 @@ fn trap_7_zero_gamma_makes_a_block_the_relu_of_its_shortcut() {
     let pass = pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact);
     let expected = network.sequence(&shortcut, x.shallow_clone(), pass).relu();
     let (whole, ..) = small("resnet50", Arithmetic::Plain(Kind::Float), 1);
-    let got = whole.operation(&whole.operations[block], x, pass);
+    let got = whole.operation(&whole.parts[0][block], x, pass);
     assert!(got.equal(&expected));
 }
 
@@ -197,7 +196,7 @@ fn trap_2_v1_strides_in_the_first_1x1_and_b_in_the_3x3() {
         ("resnet50d", [(1, 1), (3, 2), (1, 1)]),
     ] {
         let (network, parameters, _) = small(name, Arithmetic::Plain(Kind::Float), 1);
-        let mut blocks = network.operations.iter().filter_map(|op| match op {
+        let mut blocks = network.parts[0].iter().filter_map(|op| match op {
             Operation::Residual { main, .. } => Some(main),
             _ => None,
         });
@@ -219,7 +218,7 @@ fn trap_2_v1_strides_in_the_first_1x1_and_b_in_the_3x3() {
 fn trap_8_the_pool_of_d_takes_odd_maps_and_means_valid_pixels_only() {
     let (network, parameters, replicas) = small("resnet50d", Arithmetic::Plain(Kind::Float), 1);
     let pass = pass(&parameters, Norms::Train(replicas.each()), Boundary::Exact);
-    let shortcut = network.operations.iter().find_map(|op| match op {
+    let shortcut = network.parts[0].iter().find_map(|op| match op {
         Operation::Residual { shortcut, .. } => shortcut
             .iter()
             .find(|op| matches!(op, Operation::AvgPool { .. })),
@@ -265,7 +264,7 @@ fn trap_9_inception_has_eps_1e_3_and_pools_that_count_padding_and_no_aux() {
         }
     }
     let mut found = Vec::new();
-    pools(&network.operations, &mut found);
+    pools(&network.parts[0], &mut found);
     assert_eq!(found.len(), 9, "one in each of A, A, A, C, C, C, C, E, E");
     let ones = Tensor::ones([1, 1, 8, 8], (Kind::Float, Device::Cpu));
     let pass = Pass {

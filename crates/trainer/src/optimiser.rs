@@ -4,6 +4,7 @@
 use rungs_spec::recipe::Decay;
 use tch::{Device, Kind, Tensor};
 
+use crate::network::ParameterSpec;
 use crate::parameters::Parameters;
 
 /// Elements of a block and a thread on a CPU. The update is a dozen passes over memory; over a block
@@ -18,6 +19,8 @@ pub struct Optimiser {
     /// Steps skipped because a gradient was not finite (half precision only): a scalar on the device.
     pub skipped: Tensor,
     settings: Settings,
+    /// Factors of the learning rate, as [`Parameters::runs`] gives them.
+    rates: Vec<(i64, f64)>,
 }
 
 /// Hyperparameters of the update.
@@ -46,7 +49,14 @@ impl Optimiser {
             momentum,
             skipped,
             settings,
+            rates: parameters.runs(|_| 1.0),
         }
+    }
+
+    /// A factor of the learning rate for each parameter (trap 26: otherwise there is one rate for all
+    /// of them).
+    pub fn set_rates(&mut self, parameters: &Parameters, of: impl Fn(&ParameterSpec) -> f64) {
+        self.rates = parameters.runs(of);
     }
 
     /// One update with the pieces of a flat gradient (unscaled, in master precision; overwritten).
@@ -86,10 +96,15 @@ impl Optimiser {
             Decay::Weights => parameters.weights,
         };
         let mut at = 0;
+        let mut rates = self.rates.iter().copied();
+        let (mut run_end, mut factor) = rates.next().unwrap_or((elements, 1.0));
         for piece in gradient {
             let (begin, end) = (at, at + piece.size()[0]);
             while at < end {
-                let mut size = block.min(end - at);
+                if at == run_end {
+                    (run_end, factor) = rates.next().unwrap_or((elements, factor));
+                }
+                let mut size = block.min(end - at).min(run_end - at);
                 if at < decayed {
                     size = size.min(decayed - at);
                 }
@@ -98,7 +113,7 @@ impl Optimiser {
                     self.momentum.narrow(0, at, size),
                     piece.narrow(0, at - begin, size),
                     at < decayed,
-                    lr,
+                    lr * factor,
                 );
                 at += size;
             }
@@ -243,6 +258,30 @@ mod tests {
             let [w, b] = values(&parameters);
             assert!((w - (1.0 - 0.1 * 0.01 * 1.9)).abs() < 1e-12, "{w}");
             assert!((b - bias).abs() < 1e-12, "{decay:?}: {b}");
+        }
+    }
+
+    /// recipes.md section 7, trap 26: one group's rate is ten times the other's at every step, also
+    /// when the schedule has moved on.
+    #[test]
+    fn trap_26_each_group_has_its_own_rate() {
+        let (mut parameters, mut optimiser) = two_scalars(Settings {
+            momentum: 0.0,
+            weight_decay: 0.5,
+            ..NAG
+        });
+        let factor = |spec: &ParameterSpec| if spec.name == "c.bias" { 10.0 } else { 1.0 };
+        optimiser.set_rates(&parameters, factor);
+        let _ = parameters.master.fill_(1.0);
+        let mut expected = [1.0, 1.0];
+        for lr in [0.01, 0.001] {
+            optimiser.step(&mut parameters, &[Tensor::from_slice(&[2.0, 2.0])], lr);
+            for (w, factor) in expected.iter_mut().zip([1.0, 10.0]) {
+                *w -= lr * factor * (2.0 + 0.5 * *w);
+            }
+            for (got, expected) in values(&parameters).iter().zip(expected) {
+                assert!((got - expected).abs() < 1e-12, "{got} for {expected}");
+            }
         }
     }
 

@@ -143,6 +143,24 @@ impl Parameters {
         }
     }
 
+    /// A number for each parameter, as runs over the flat buffers: where a run ends, and the number of
+    /// all elements in it.
+    pub fn runs(&self, of: impl Fn(&ParameterSpec) -> f64) -> Vec<(i64, f64)> {
+        let mut runs: Vec<(i64, f64)> = Vec::new();
+        for i in &self.order {
+            let spec = &self.specs[*i];
+            let (end, number) = (
+                self.starts[*i] + spec.shape.iter().product::<i64>(),
+                of(spec),
+            );
+            match runs.last_mut() {
+                Some(last) if last.1 == number => last.0 = end,
+                _ => runs.push((end, number)),
+            }
+        }
+        runs
+    }
+
     /// How forward computes with them.
     pub fn arithmetic(&self) -> Arithmetic {
         self.arithmetic

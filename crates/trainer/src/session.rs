@@ -1,27 +1,30 @@
-//! One attempt from start to end: sets up data and network, resumes, and loops over epochs.
+//! One attempt from start to end: sets up data and network, resumes, and loops over epochs. What
+//! differs between classification and other tasks is behind [`Task`].
 
+mod classify;
 mod start;
+pub mod task;
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use rungs_data::{EvalSet, Loader, LoaderConfig};
 use rungs_spec::home::RunDir;
 use rungs_spec::protocol::{EventKind, Num, RunFile};
 use rungs_spec::schedule::LrSchedule;
 
 use crate::attempts;
-use crate::batch;
 use crate::checkpoint::{Best, Checkpoints, Position};
 use crate::environment;
-use crate::evaluate::{self, Evaluated, Subject};
+use crate::evaluate;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::loss_scale::Scale;
+use crate::pictures;
 use crate::readback::Readback;
 use crate::run::stopping;
 use crate::training::Training;
 use crate::weights;
+use task::{Found, Stepped, Task};
 
 /// How an attempt ended, if it did not fail.
 #[derive(Debug, PartialEq)]
@@ -44,9 +47,7 @@ pub struct Session<'a> {
     training: Training,
     schedule: LrSchedule,
     steps_per_epoch: u64,
-    train: std::sync::Arc<dyn rungs_data::Dataset>,
-    loader: LoaderConfig,
-    val: EvalSet,
+    task: Box<dyn Task>,
     checkpoints: Checkpoints,
     checkpointed: Instant,
     at: Position,
@@ -81,22 +82,21 @@ impl Session<'_> {
     /// Steps up to the end of the epoch. `Some` if the attempt ends before.
     fn train_epoch(&mut self, epoch: u64) -> Result<Option<Ended>, Failure> {
         let first = self.at.step - epoch * self.steps_per_epoch;
-        let loader = Loader::train(self.train.clone(), &self.loader, epoch, first)?;
-        // Mixup comes before the rounding to half.
-        let kind = self.training.arithmetic().master();
+        self.task.begin_epoch(epoch, first)?;
         let started = Instant::now();
         let first_step = self.at.step;
         self.corrupt = 0;
-        for batch in loader {
-            let batch = batch?;
-            for error in &batch.corrupt {
-                eprintln!("epoch {}: {error}; max_corrupt allows it", epoch + 1);
-            }
-            self.corrupt += batch.corrupt.len() as u64;
-            let (images, labels) = batch::tensors(&batch, kind, self.training.device)?;
+        loop {
             let step = self.at.step;
             let lr = self.schedule.lr(step);
-            let loss = self.training.step(&images, &labels, step, lr)?;
+            let stepped = self.task.step(&mut self.training, step, lr)?;
+            let Some(Stepped { loss, corrupt }) = stepped else {
+                break;
+            };
+            for error in &corrupt {
+                eprintln!("epoch {}: {error}; max_corrupt allows it", epoch + 1);
+            }
+            self.corrupt += corrupt.len() as u64;
             self.readback.push(step, epoch, loss, lr);
             self.at.step += 1;
             let stop = stopping(self.stop);
@@ -137,25 +137,22 @@ impl Session<'_> {
 
     /// Evaluates after `epochs` finished epochs and writes the checkpoints of an epoch's end.
     fn evaluate(&mut self, epochs: u64) -> Result<Option<Ended>, Failure> {
-        let stats = self.training.replicas.mean(&self.training.network);
-        let subject = Subject {
-            network: &self.training.network,
-            parameters: self.training.parameters.leaves(),
-            stats: &stats,
-            arithmetic: self.training.arithmetic(),
-            device: self.training.device,
-        };
-        let Some(found) = evaluate::evaluate(subject, &mut self.val, self.stop)? else {
+        let last = self.at.step >= self.schedule.steps();
+        let Some(found) = self.task.evaluate(&self.training, last, self.stop)? else {
             self.checkpoint()?;
             return Ok(Some(Ended::Stopped));
         };
         self.write_evaluation(epochs, &found)?;
-        let top1 = found.top1_percent();
-        let is_best = self.at.best.is_none_or(|best| top1 > best.top1);
+        if !found.pictures.is_empty() {
+            let classes = self.task.classes();
+            pictures::write(self.run_dir, self.number, epochs, classes, &found.pictures)?;
+        }
+        let score = found.score();
+        let is_best = self.at.best.is_none_or(|best| score > best.score);
         if is_best {
             self.at.best = Some(Best {
                 epoch: epochs,
-                top1,
+                score,
             });
         }
         self.at.evaluated = epochs;
@@ -173,17 +170,16 @@ impl Session<'_> {
         self.superseded()
     }
 
-    fn write_evaluation(&mut self, epochs: u64, found: &Evaluated) -> Result<(), Failure> {
-        let mut metrics = std::collections::BTreeMap::from([
-            ("val/loss".to_owned(), Num(found.loss)),
-            ("val/top1".to_owned(), Num(found.top1_percent())),
-            ("val/top5".to_owned(), Num(found.top5_percent())),
-            (
-                "system/rss_bytes".to_owned(),
-                Num(environment::resident_bytes() as f64),
-            ),
-            ("system/cpu_s".to_owned(), Num(environment::cpu_seconds())),
-        ]);
+    fn write_evaluation(&mut self, epochs: u64, found: &Found) -> Result<(), Failure> {
+        let own = found.metrics.iter();
+        let mut metrics: std::collections::BTreeMap<String, Num> = own
+            .map(|(name, value)| ((*name).to_owned(), Num(*value)))
+            .collect();
+        metrics.insert(
+            "system/rss_bytes".to_owned(),
+            Num(environment::resident_bytes() as f64),
+        );
+        metrics.insert("system/cpu_s".to_owned(), Num(environment::cpu_seconds()));
         // An attempt that resumes at an evaluation has trained nothing.
         if self.readback.images_per_s > 0.0 {
             metrics.insert(
@@ -191,7 +187,7 @@ impl Session<'_> {
                 Num(self.readback.images_per_s),
             );
         }
-        if self.loader.max_corrupt > 0 {
+        if self.run.recipe.max_corrupt > 0 {
             let corrupt = Num(self.corrupt as f64);
             metrics.insert("system/corrupt_images".to_owned(), corrupt);
         }
@@ -209,8 +205,8 @@ impl Session<'_> {
             split: "val".to_owned(),
             n: found.n,
             metrics,
-            top1_bits: Some(evaluate::bits(&found.top1)),
-            top5_bits: Some(evaluate::bits(&found.top5)),
+            top1_bits: found.right.as_ref().map(|[top1, _]| evaluate::bits(top1)),
+            top5_bits: found.right.as_ref().map(|[_, top5]| evaluate::bits(top5)),
         })
     }
 

@@ -42,6 +42,14 @@ pub enum InitialWeights {
     Loaded(Option<String>),
 }
 
+/// Something of a recipe that this trainer does not do.
+pub fn refuse(what: &str) -> Failure {
+    Failure::permanent(format!(
+        "{what} is not supported by trainer {}: take it out of the recipe, or use a newer trainer",
+        env!("CARGO_PKG_VERSION")
+    ))
+}
+
 /// Reads a recipe. Errors: what this trainer does not do (permanent), before anything starts.
 pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
     let Recipe {
@@ -83,17 +91,13 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
         distill,
         precision,
         loss_scale,
+        // Their tasks read these.
+        detect: _,
+        segment: _,
     } = &run.recipe;
-    let refuse = |what: &str| {
-        Err(Failure::permanent(format!(
-            "{what} is not supported by trainer {}: take it out of the recipe, or use a newer trainer",
-            env!("CARGO_PKG_VERSION")
-        )))
-    };
     match task {
-        Task::Classify => {}
-        Task::Detect => return refuse("task = \"detect\""),
-        Task::Segment => return refuse("task = \"segment\""),
+        Task::Classify | Task::Segment => {}
+        Task::Detect => return Err(refuse("task = \"detect\"")),
     }
     if *epochs == 0 || *batch_size == 0 {
         return Err(Failure::permanent(

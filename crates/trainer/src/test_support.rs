@@ -8,6 +8,11 @@ use crate::init::{self, Distribution};
 use crate::network::Network;
 use crate::parameters::{Arithmetic, Parameters};
 
+/// The inputs of golden values, shared with the tests of the program.
+#[allow(dead_code, reason = "the tests of the program use the rest")]
+#[path = "../tests/support/formula.rs"]
+pub mod formula;
+
 /// A ResNet of two blocks, an eighth as wide as published, for 10 classes.
 pub fn model(name: &str, dropout: f64) -> Model {
     let shape = Shape {

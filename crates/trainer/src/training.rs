@@ -59,7 +59,17 @@ impl Training {
         teacher: Option<Teacher>,
         seed: u64,
     ) -> Training {
-        let network = Network::new(model);
+        Training::of_network(Network::new(model), settled, mixup, teacher, seed)
+    }
+
+    /// As [`Training::new`], of a network that a task has put together.
+    pub fn of_network(
+        network: Network,
+        settled: Settled,
+        mixup: Option<Mixup>,
+        teacher: Option<Teacher>,
+        seed: u64,
+    ) -> Training {
         let arithmetic = settled.arithmetic;
         let device = settled.layout.main();
         let parts = settled.layout.parts(settled.replicas as usize);

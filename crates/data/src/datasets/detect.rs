@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::places365::{self, List, Size};
-use super::{FileLayout, cifar, folder, imagenet, mnist, pack, shards};
+use super::{FileLayout, ade, cifar, folder, imagenet, mnist, pack, shards};
 use crate::dataset::Split;
 use crate::error::DataError;
 
@@ -60,6 +60,9 @@ fn directory(path: &Path) -> Result<Option<FileLayout>, DataError> {
             return Ok(Some(layout));
         }
     }
+    if ade::detect(path) {
+        return Ok(Some(FileLayout::Ade));
+    }
     if mnist::detect(&names) {
         return Ok(Some(FileLayout::Mnist));
     }
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_layout_is_seen_from_its_names() {
-        let cases: [(&str, &[&str]); 12] = [
+        let cases: [(&str, &[&str]); 13] = [
             ("folder", &["train/a/1.jpg", "val/a/2.jpg"]),
             ("folder", &["cats/1.jpg", "dogs/1.jpg"]),
             (
@@ -130,6 +133,10 @@ mod tests {
                 ],
             ),
             ("shards", &["train/0.tar", "val/0.tar"]),
+            (
+                "ade",
+                &["images/training/a.jpg", "annotations/training/a.png"],
+            ),
             ("shards", &["imagenet-train-000000.tar"]),
         ];
         for (layout, files) in cases {

@@ -1,8 +1,11 @@
 //! How files become a dataset: one reader for each layout, and which layout a directory has.
 
+pub mod ade;
 pub mod cifar;
+mod class_list;
 mod classes;
 mod detect;
+pub mod fashion_scenes;
 mod files;
 pub mod folder;
 mod idx;
@@ -52,11 +55,17 @@ pub enum FileLayout {
     Shards,
     /// One file with an index, written by `runner data pack`.
     Pack,
+    /// Boxes: PASCAL VOC's devkit, or one directory of its kind.
+    Voc,
+    /// Masks: ADE20K's scene parsing.
+    Ade,
+    /// The files of Fashion-MNIST, whose garments scenes are composed from.
+    FashionScenes,
 }
 
 impl FileLayout {
     /// All, with what they are called and what they look like.
-    pub const ALL: [(FileLayout, &'static str, &'static str); 11] = [
+    pub const ALL: [(FileLayout, &'static str, &'static str); 14] = [
         (
             FileLayout::Folder,
             "folder",
@@ -112,6 +121,21 @@ impl FileLayout {
             "pack",
             "one file written by `runner data pack`",
         ),
+        (
+            FileLayout::Voc,
+            "voc",
+            "VOC2007/ and VOC2012/, or Annotations/ with JPEGImages/ and ImageSets/Main/",
+        ),
+        (
+            FileLayout::Ade,
+            "ade",
+            "images/ and annotations/, each with training/ and validation/",
+        ),
+        (
+            FileLayout::FashionScenes,
+            "fashion-scenes",
+            "the files of Fashion-MNIST, under the name fashion-scenes",
+        ),
     ];
 
     /// As in datasets.toml and on the command line.
@@ -132,6 +156,15 @@ impl FileLayout {
                 let known = Self::ALL.iter().map(|(_, known, _)| *known);
                 format!("no layout is called \"{name}\"; {}", nearest(name, known))
             })
+    }
+
+    /// As [`FileLayout::detect`], for a dataset of that name: Fashion-MNIST's files are scenes under the name
+    /// of those.
+    pub fn of(name: &str, path: &Path) -> Result<FileLayout, DataError> {
+        match Self::detect(path)? {
+            FileLayout::Mnist if name == fashion_scenes::NAME => Ok(FileLayout::FashionScenes),
+            layout => Ok(layout),
+        }
     }
 
     /// The layout that a directory or file has, from the names in it. Errors: none that is known.
@@ -215,6 +248,11 @@ pub fn find(
         )?),
         FileLayout::Shards => shared(shards::open(name, path, split)?),
         FileLayout::Pack => shared(pack::Pack::open(name, path, split)?),
+        FileLayout::Voc => None,
+        FileLayout::Ade => shared(ade::open(name, path, split)?),
+        FileLayout::FashionScenes => {
+            shared(fashion_scenes::FashionScenes::open(name, path, split)?)
+        }
     })
 }
 

@@ -126,6 +126,24 @@ pub fn whole(bytes: &[u8], place: &dyn Fn() -> String, into: &mut Image) -> Resu
     Decoder::default().open(bytes, place)?.whole(place, into)
 }
 
+/// Numbers of classes, one byte a pixel, from a PNG that is grey or has a palette. Error: why it cannot be.
+pub fn labels(bytes: &[u8]) -> Result<Image, String> {
+    library::labels(bytes)
+}
+
+/// Width and height of an image file, from its header. `place`: what it is called in an error. Error:
+/// [`DataError::Corrupt`].
+pub fn size(bytes: &[u8], place: &dyn Fn() -> String) -> Result<[usize; 2], DataError> {
+    let read = || {
+        if bytes.starts_with(&[0xff, 0xd8]) {
+            let header = jpeg::header::read(bytes)?;
+            return Ok([header.width, header.height]);
+        }
+        library::size(bytes)
+    };
+    read().map_err(|problem| corrupt(place, problem))
+}
+
 fn check(width: usize, height: usize) -> Result<(), String> {
     match width.checked_mul(height) {
         Some(0) => Err(format!("its size is {width} x {height}")),

@@ -17,7 +17,7 @@
 //! Evaluation takes a centre crop and normalises: [`evaluate`].
 
 pub mod affine;
-mod axis;
+pub(crate) mod axis;
 pub mod brightness;
 mod check;
 pub mod contrast;

@@ -1,5 +1,6 @@
-//! Do a recipe's network and its teacher accept images of the recipe's size?
+//! Do a recipe's network, its dataset, its teacher and its backbone fit together?
 
+use crate::dataset;
 use crate::error::SpecError;
 use crate::model::{Model, too_small};
 use crate::recipe::{Recipe, Source, Task, Variant};
@@ -18,6 +19,50 @@ pub fn images(recipe: &Recipe) -> Result<(), SpecError> {
         check(&teacher, recipe.input_size, "distill.teacher")?;
     }
     Ok(())
+}
+
+/// A dataset of the catalogue has what the task learns from: labels, boxes or masks.
+pub fn dataset(recipe: &Recipe) -> Result<(), SpecError> {
+    let Some(data) = dataset::find(&recipe.dataset) else {
+        return Ok(());
+    };
+    if data.tasks.contains(&recipe.task) {
+        return Ok(());
+    }
+    let fitting = dataset::DATASETS
+        .iter()
+        .filter(|d| d.tasks.contains(&recipe.task));
+    let names: Vec<&str> = fitting.map(|d| d.name).collect();
+    Err(SpecError::new(format!(
+        "dataset \"{}\" has no {}; choose {} or one of your own (runner data add)",
+        recipe.dataset,
+        recipe.task.learned_from(),
+        names.join(", ")
+    )))
+}
+
+/// The run that an `init` edge names has the shape of the network that starts from its weights.
+pub fn as_backbone(source: &Recipe, recipe: &Recipe) -> Result<(), SpecError> {
+    let differs = [
+        (source.model != recipe.model)
+            .then(|| ("model", source.model.clone(), recipe.model.clone())),
+        (source.depths != recipe.depths).then(|| ("depths", shown(source), shown(recipe))),
+        (source.width != recipe.width)
+            .then(|| ("width", source.width.to_string(), recipe.width.to_string())),
+    ];
+    match differs.into_iter().flatten().next() {
+        None => Ok(()),
+        Some((key, theirs, ours)) => Err(SpecError::new(format!(
+            "init: the run that the weights come from has {key} = {theirs}, this one {key} = {ours}; give both the same {key}"
+        ))),
+    }
+}
+
+fn shown(recipe: &Recipe) -> String {
+    recipe
+        .depths
+        .as_ref()
+        .map_or_else(|| "none".to_owned(), |depths| format!("{depths:?}"))
 }
 
 /// As [`images`], for a teacher that another run trains.

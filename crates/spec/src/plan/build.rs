@@ -9,10 +9,10 @@ use super::{Cell, Options, Plan, PlannedRun, TIMING_EPOCHS, World, accepts};
 use crate::error::{SpecError, nearest};
 use crate::experiment::{Column, Experiment, Row};
 use crate::protocol::{Arithmetic, NUMERICS_VERSION};
-use crate::recipe::{Edge, Init, Precision, Recipe, SeedRef, Source};
+use crate::recipe::{Edge, Init, Precision, Recipe, SeedRef, Source, Task};
 use crate::runkey::{RunKey, of_json};
 use crate::settle::{self, Settlement};
-use crate::{dataset, metric, supported, weights};
+use crate::{dataset, metric, weights};
 
 /// Plans an experiment: settles every cell, names every run, follows every edge.
 pub fn build(
@@ -267,17 +267,16 @@ impl Builder<'_> {
         profile: Option<&str>,
         timing: bool,
     ) -> Result<RunKey, SpecError> {
-        if let Some(what) = supported::unsupported(recipe) {
-            return Err(SpecError::new(format!(
-                "{what} is not supported yet by version {} of Rungs; take it out",
-                env!("CARGO_PKG_VERSION")
-            )));
-        }
+        accepts::dataset(recipe)?;
         self.files_fit(recipe)?;
         accepts::images(recipe)?;
         let mut depends_on = BTreeMap::new();
         if let Init::Source(Source::Edge(edge)) = &recipe.init {
-            depends_on.insert("init".to_owned(), self.edge(edge, seed, profile)?);
+            let source = self.edge(edge, seed, profile)?;
+            if let Some(run) = self.runs.iter().find(|run| run.key == source) {
+                accepts::as_backbone(&run.recipe, recipe)?;
+            }
+            depends_on.insert("init".to_owned(), source);
         }
         if let Some(distill) = &recipe.distill
             && let Source::Edge(edge) = &distill.teacher
@@ -359,7 +358,11 @@ impl Builder<'_> {
 
     /// Files of weights hold what they are said to hold.
     fn files_fit(&self, recipe: &Recipe) -> Result<(), SpecError> {
-        let classes = dataset::find(&recipe.dataset).map(|d| d.classes);
+        // A backbone's classifier is left behind.
+        let classifies = recipe.task == Task::Classify;
+        let classes = dataset::find(&recipe.dataset)
+            .filter(|_| classifies)
+            .map(|d| d.classes);
         let check = |key: &str, path: &str, model: &str| {
             let Some(shapes) = self.world.weights(path)? else {
                 return Ok(());

@@ -122,13 +122,14 @@ fn an_unknown_dataset_is_refused_where_it_stands() {
 }
 
 #[test]
-fn what_no_trainer_does_yet_is_refused_before_anything_is_queued() {
+fn a_dataset_without_boxes_is_refused_for_detection_and_the_fitting_ones_are_named() {
     let options = Options {
         set: vec!["task=detect".into()],
         ..Options::default()
     };
     let error = plan(DESIGN, &options).expect_err("refused").to_string();
-    assert!(error.contains("not supported yet"), "{error}");
+    assert!(error.contains("has no boxes"), "{error}");
+    assert!(error.contains("voc0712, fashion-scenes"), "{error}");
 }
 
 #[test]
@@ -315,4 +316,68 @@ fn a_timing_run_is_a_run_of_its_own_and_not_made_where_half_is_emulated() {
     for cell in &cpu.cells {
         assert_eq!(cell.timing.is_none(), cell.column == "efficient");
     }
+}
+
+/// Issue 7: six of the seven backbones are Table 6's own runs, B-standard is trained once for both tables, and
+/// Table 7's quick stand-in is two runs of Table 6.
+#[test]
+fn the_transfer_tables_start_from_table_6s_runs() {
+    for profile in ["quick", "standard", "paper"] {
+        let keys = |name: &str| -> std::collections::BTreeSet<RunKey> {
+            builtin(name, profile)
+                .runs
+                .into_iter()
+                .map(|r| r.key)
+                .collect()
+        };
+        let table6 = keys("table6");
+        let mut b_standard = std::collections::BTreeSet::new();
+        for name in ["table8", "table9"] {
+            let plan = builtin(name, profile);
+            let mut own = 0;
+            for cell in &plan.cells {
+                for key in &cell.runs {
+                    let backbone = &plan.run(key).expect("a run").depends_on["init"];
+                    if cell.row == "b-standard" {
+                        b_standard.insert(backbone.clone());
+                    } else {
+                        assert!(table6.contains(backbone), "{name} {}", cell.row);
+                        own += 1;
+                    }
+                }
+            }
+            assert_eq!(own as u64, 6 * plan.seeds);
+            let new = plan
+                .runs
+                .iter()
+                .filter(|r| !table6.contains(&r.key))
+                .count();
+            assert_eq!(
+                new as u64,
+                8 * plan.seeds,
+                "{name}: seven of its own and B-standard"
+            );
+        }
+        assert_eq!(b_standard, keys("backbones"));
+        if profile != "paper" {
+            assert!(keys("table7").is_subset(&table6), "{profile}");
+        }
+    }
+}
+
+#[test]
+fn a_backbone_of_another_shape_is_refused() {
+    let options = Options {
+        profile: Some("quick".to_owned()),
+        set: vec!["width=0.5".into()],
+        ..Options::default()
+    };
+    let experiment = Builtin.experiment("table8").expect("built in");
+    let error = build(experiment, &options, &Builtin)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("width = 0.25, this one width = 0.5"),
+        "{error}"
+    );
 }

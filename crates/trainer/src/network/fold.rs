@@ -23,7 +23,9 @@ impl Network {
                 (scale, shift)
             })
             .collect();
-        self.fold_convs(&self.operations, parameters, &mut folded);
+        for part in &self.parts {
+            self.fold_convs(part, parameters, &mut folded);
+        }
         folded
     }
 
@@ -34,7 +36,9 @@ impl Network {
         for spec in &self.norms {
             away.extend([spec.gamma, spec.beta]);
         }
-        folded_convs(&self.operations, &mut away);
+        for part in &self.parts {
+            folded_convs(part, &mut away);
+        }
         away
     }
 

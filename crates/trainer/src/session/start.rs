@@ -2,29 +2,35 @@
 //! `started` event.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use rungs_data::seen::RunData;
-use rungs_data::{EvalSet, LoaderConfig, Output};
+use rungs_data::{Dataset, LoaderConfig, Output};
 use rungs_spec::home::RunDir;
 use rungs_spec::model::{Model, too_small};
 use rungs_spec::protocol::{EventKind, RunFile};
+use rungs_spec::recipe::Task as RecipeTask;
 use rungs_spec::schedule::LrSchedule;
 use tch::Device;
 
 use super::Session;
+use super::classify::Classify;
+use super::task::Task;
 use crate::attempts::Attempts;
 use crate::checkpoint::{self, Checkpoints, Position};
 use crate::environment::{self, Environment, SeenData};
 use crate::events::Events;
 use crate::failure::{Failure, io_failure};
+use crate::initial::{self, InitialFile};
 use crate::mixup::Mixup;
 use crate::readback::Readback;
-use crate::supported::{self, InitialWeights};
+use crate::segment::task::SegmentTask;
+use crate::supported::{self, InitialWeights, Settled};
 use crate::teacher::Teacher;
 use crate::training::Training;
-use crate::{determinism, evaluate, init, initial, weights};
+use crate::{determinism, init, weights};
 
 impl<'a> Session<'a> {
     /// Everything up to the first step: nothing of the run is changed before the `started` event.
@@ -38,7 +44,6 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>, Failure> {
         let epoch_started = Instant::now();
         let settled = supported::settle(run)?;
-        let device = settled.layout.main();
         let device_names = settled.layout.names();
         determinism::set_up(run.compute_threads);
 
@@ -67,56 +72,13 @@ impl<'a> Session<'a> {
                 run.dataset.name
             )));
         }
-        let workers = loader_workers(run.compute_threads);
-        let mut loader = LoaderConfig::from_recipe(&run.recipe, run.seed, workers);
-        if device != Device::Cpu {
-            // A quarter of what floats would take over the bus; the GPU finishes them (crate::batch).
-            loader.output = Output::Bytes;
-        }
-        let eval_set = EvalSet::new(val, &loader, evaluate::BATCH)?;
-
-        let loaded = match &settled.init {
-            InitialWeights::Drawn(_) => None,
-            InitialWeights::Loaded(path) => {
-                Some(initial::read(run, initial::INIT, path.as_deref())?)
-            }
-        };
-        let classes = initial::classes(run, train.classes(), loaded.as_ref())?;
-        let model = Model::of_recipe(&run.recipe, classes)?;
-        if let Some(why) = too_small(&model, run.recipe.input_size) {
-            return Err(Failure::permanent(why));
-        }
         let schedule = LrSchedule::new(&run.recipe, steps_per_epoch);
-        let mixup = Mixup::of_run(run, schedule.steps())?;
-        let teacher = Teacher::of_run(run, classes, settled.arithmetic, device)?;
-        let drawn = settled.init.clone();
-        let zero_gamma = settled.zero_gamma;
-        let mut training = Training::new(&model, settled, mixup, teacher, run.seed);
-        let Training {
-            network,
-            parameters,
-            replicas,
-            ..
-        } = &mut training;
-        match (drawn, &loaded) {
-            (InitialWeights::Drawn(distribution), _) => {
-                init::draw(parameters, &network.parameters, distribution, run.seed);
-            }
-            (InitialWeights::Loaded(_), Some(file)) => {
-                weights::load(&file.dict, network, parameters, replicas).map_err(|error| {
-                    Failure::permanent(format!("{}: {error:#}", file.path.display()))
-                })?;
-            }
-            (InitialWeights::Loaded(_), None) => {
-                return Err(Failure::permanent(
-                    "initial weights were named but not read",
-                ));
-            }
-        }
-        if zero_gamma {
-            init::zero_gamma(parameters, &network.parameters);
-        }
-        parameters.refresh();
+        let prepared = match run.recipe.task {
+            RecipeTask::Classify => classification(run, settled, train, val, schedule.steps())?,
+            RecipeTask::Segment => segmentation(run, settled, train, val)?,
+            RecipeTask::Detect => return Err(supported::refuse("task = \"detect\"")),
+        };
+        let (task, mut training) = prepared;
 
         let resumed = checkpoint::newest(run_dir, past)?;
         let mut at = Position::default();
@@ -165,9 +127,7 @@ impl<'a> Session<'a> {
             training,
             schedule,
             steps_per_epoch,
-            train,
-            loader,
-            val: eval_set,
+            task,
             checkpoints,
             checkpointed: Instant::now(),
             at,
@@ -192,6 +152,86 @@ impl<'a> Session<'a> {
                 .write_best(&self.training, self.at, best.epoch, self.events)?;
         }
         Ok(())
+    }
+}
+
+/// What a task trains with.
+type Prepared = (Box<dyn Task>, Training);
+
+/// Data, network and initial weights of a classification.
+fn classification(
+    run: &RunFile,
+    settled: Settled,
+    train: Arc<dyn Dataset>,
+    val: Arc<dyn Dataset>,
+    steps: u64,
+) -> Result<Prepared, Failure> {
+    let device = settled.layout.main();
+    let workers = loader_workers(run.compute_threads);
+    let mut loader = LoaderConfig::from_recipe(&run.recipe, run.seed, workers);
+    if device != Device::Cpu {
+        // A quarter of what floats would take over the bus; the GPU finishes them (crate::batch).
+        loader.output = Output::Bytes;
+    }
+    let loaded = loaded(run, &settled)?;
+    let classes = initial::classes(run, train.classes(), loaded.as_ref())?;
+    let model = Model::of_recipe(&run.recipe, classes)?;
+    if let Some(why) = too_small(&model, run.recipe.input_size) {
+        return Err(Failure::permanent(why));
+    }
+    let mixup = Mixup::of_run(run, steps)?;
+    let teacher = Teacher::of_run(run, classes, settled.arithmetic, device)?;
+    let (init, zero_gamma) = (settled.init.clone(), settled.zero_gamma);
+    let mut training = Training::new(&model, settled, mixup, teacher, run.seed);
+    let Training {
+        network,
+        parameters,
+        replicas,
+        ..
+    } = &mut training;
+    match (init, &loaded) {
+        (InitialWeights::Drawn(distribution), _) => {
+            init::draw(parameters, &network.parameters, distribution, run.seed);
+        }
+        (InitialWeights::Loaded(_), Some(file)) => {
+            weights::load(&file.dict, network, parameters, replicas).map_err(|error| {
+                Failure::permanent(format!("{}: {error:#}", file.path.display()))
+            })?;
+        }
+        (InitialWeights::Loaded(_), None) => {
+            return Err(Failure::permanent(
+                "initial weights were named but not read",
+            ));
+        }
+    }
+    if zero_gamma {
+        init::zero_gamma(parameters, &network.parameters);
+    }
+    parameters.refresh();
+    Ok((Box::new(Classify::new(train, val, loader)?), training))
+}
+
+/// Data, network and initial weights of a segmentation: the backbone's may come from elsewhere, the
+/// heads' are always drawn.
+fn segmentation(
+    run: &RunFile,
+    settled: Settled,
+    train: Arc<dyn Dataset>,
+    val: Arc<dyn Dataset>,
+) -> Result<Prepared, Failure> {
+    let workers = loader_workers(run.compute_threads);
+    let loaded = loaded(run, &settled)?;
+    let (task, training) = SegmentTask::prepare(run, settled, train, val, workers, loaded)?;
+    Ok((Box::new(task), training))
+}
+
+/// Initial weights from elsewhere, read.
+fn loaded(run: &RunFile, settled: &Settled) -> Result<Option<InitialFile>, Failure> {
+    match &settled.init {
+        InitialWeights::Drawn(_) => Ok(None),
+        InitialWeights::Loaded(path) => {
+            initial::read(run, initial::INIT, path.as_deref()).map(Some)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/runs/{run}`: one training, its curves, its recipe, what became of each attempt.
 
 mod log;
+pub mod pictures;
 mod recipe;
 
 use askama::Template;
@@ -50,6 +51,7 @@ struct RunPage {
     environment: Vec<(String, String)>,
     log: String,
     log_caption: String,
+    album: pictures::Album,
 }
 
 struct CellLink {
@@ -200,6 +202,7 @@ async fn page(
         environment: environment(&attempts),
         log,
         log_caption,
+        album: pictures::album(key.as_str(), &dashboard.home().run(&key)),
         key: key.to_string(),
     })
 }
