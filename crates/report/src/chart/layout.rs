@@ -3,7 +3,7 @@
 use rungs_spec::metric;
 
 use super::axis::{Axis, time_unit};
-use super::{ChartSpec, XKind, YScale};
+use super::{ChartSpec, XKind, YScale, calendar};
 use crate::format::grouped;
 
 /// Width of a digit at 12 px, about: text is never measured.
@@ -20,8 +20,12 @@ pub(super) struct Layout<'a> {
     pub y: Axis,
     /// Points of each series inside [from, to], with values cut off the axis as NaN.
     pub visible: Vec<Vec<(f64, f64)>>,
+    /// As `visible`, of [`ChartSpec::behind`].
+    pub behind: Vec<Vec<(f64, f64)>>,
     /// Points shown, of all series.
     pub shown: usize,
+    /// Points that there are, shown or not.
+    pub total: usize,
     /// Points that are not finite, or not positive on a log scale.
     pub gaps: usize,
     /// Legend entries with their places.
@@ -41,16 +45,17 @@ impl<'a> Layout<'a> {
     pub fn new(spec: &'a ChartSpec) -> Layout<'a> {
         let log = spec.scale == YScale::Log;
         let drawable = |y: f64| y.is_finite() && (!log || y > 0.0);
-        let visible: Vec<Vec<(f64, f64)>> = spec
-            .series
-            .iter()
-            .map(|s| window(&s.points, spec.from, spec.to))
-            .map(|line| {
-                line.into_iter()
-                    .map(|(x, y)| (x, if drawable(y) { y } else { f64::NAN }))
-                    .collect()
-            })
-            .collect();
+        let cut = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
+            let mut line = window(points, spec.from, spec.to);
+            for point in &mut line {
+                if !drawable(point.1) {
+                    point.1 = f64::NAN;
+                }
+            }
+            line
+        };
+        let visible: Vec<_> = spec.series.iter().map(|s| cut(&s.points)).collect();
+        let behind: Vec<_> = spec.behind.iter().map(|s| cut(&s.points)).collect();
         let inside = |x: f64| spec.from.is_none_or(|f| x >= f) && spec.to.is_none_or(|t| x <= t);
         let all = || {
             spec.series
@@ -66,8 +71,11 @@ impl<'a> Layout<'a> {
                     (a.min(v), b.max(v))
                 })
         };
-        let (x0, x1) = range(&mut visible.iter().flatten().map(|p| p.0));
-        let (y0, y1) = range(&mut visible.iter().flatten().map(|p| p.1));
+        let lines = || visible.iter().chain(&behind).flatten();
+        let spread = spec.bands.iter().flat_map(|b| &b.points);
+        let spread = spread.filter(|p| inside(p.0)).flat_map(|p| [p.1, p.2]);
+        let (x0, x1) = range(&mut lines().map(|p| p.0));
+        let (y0, y1) = range(&mut lines().map(|p| p.1).chain(spread.filter(|y| drawable(*y))));
         let (x0, x1) = (
             spec.from.unwrap_or(if x0.is_finite() { x0 } else { 0.0 }),
             spec.to.unwrap_or(if x1.is_finite() { x1 } else { 1.0 }),
@@ -113,7 +121,11 @@ impl<'a> Layout<'a> {
             x,
             y,
             visible,
-            shown: all().count() - gaps,
+            behind,
+            shown: spec.made_of.map_or_else(|| all().count() - gaps, |m| m.0),
+            total: spec
+                .made_of
+                .map_or_else(|| spec.series.iter().map(|s| s.points.len()).sum(), |m| m.1),
             gaps,
             legend,
         }
@@ -149,10 +161,14 @@ impl<'a> Layout<'a> {
             XKind::Step => "Step".to_owned(),
             XKind::Epoch => "Epoch".to_owned(),
             XKind::Time => format!("Time, {}", time_unit(XKind::Time, self.x.max).1),
+            XKind::Wall => {
+                let first = calendar::moment(self.x.min);
+                format!("UTC, from {}", first.get(..16).unwrap_or(&first))
+            }
         }
     }
 
-    /// `3 runs, 600 points`
+    /// `3 runs, 600 of 1,801,440 points`
     pub fn counts(&self) -> String {
         let plural = |n: usize, word: &str| {
             format!(
@@ -162,9 +178,10 @@ impl<'a> Layout<'a> {
             )
         };
         let mut text = format!(
-            "{}, {}",
+            "{}, {} of {}",
             plural(self.spec.runs, "run"),
-            plural(self.shown, "point")
+            grouped(self.shown as u64),
+            plural(self.total, "point")
         );
         if self.gaps > 0 {
             let why = if self.spec.scale == YScale::Log {
