@@ -191,6 +191,9 @@ impl<'a> Layout<'a> {
             };
             text.push_str(&format!(", {} {why}", grouped(self.gaps as u64)));
         }
+        if self.spec.bands.iter().any(|band| !band.points.is_empty()) {
+            text.push_str(", band ± sd");
+        }
         text
     }
 }
