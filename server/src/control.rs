@@ -220,7 +220,10 @@ async fn seeds(
     if add == 0 || wanted > MOST_SEEDS {
         return Err(Failure::bad_request(
             "bad_seeds",
-            format!("add={add} to {} seeds: from 1, up to {MOST_SEEDS} seeds in all.", newest.seeds),
+            format!(
+                "add={add} to {} seeds: from 1, up to {MOST_SEEDS} seeds in all.",
+                newest.seeds
+            ),
         ));
     }
     let words = format!(
@@ -362,8 +365,9 @@ pub async fn post_json(
                 .to_owned(),
         });
     }
-    let wish: Wish = serde_json::from_slice(&body)
-        .map_err(|e| Failure::bad_request("bad_request", format!("The body is no request: {e}.")))?;
+    let wish: Wish = serde_json::from_slice(&body).map_err(|e| {
+        Failure::bad_request("bad_request", format!("The body is no request: {e}."))
+    })?;
     let asked = submit(&dashboard, &wish).await?;
     Ok((StatusCode::ACCEPTED, Json(as_json(&asked))).into_response())
 }
@@ -377,7 +381,10 @@ pub async fn look(
         .memory()
         .look(&dashboard.home().requests(), &id)
         .ok_or_else(|| {
-            Failure::not_found("no_such_request", format!("Nothing is known of request {id:?}."))
+            Failure::not_found(
+                "no_such_request",
+                format!("Nothing is known of request {id:?}."),
+            )
         })?;
     Ok(Json(as_json(&asked)))
 }
@@ -400,7 +407,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let memory = Memory::default();
         let file = requests::write(dir.path(), &Request::Pause).expect("written");
-        let id = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        let id = file
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         let outcome = |memory: &Memory| memory.look(dir.path(), &id).map(|a| a.outcome);
         // Made by somebody else: known as long as there is a file.
         assert_eq!(outcome(&memory), Some(Outcome::Waiting));

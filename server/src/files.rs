@@ -34,7 +34,11 @@ pub struct Artifact {
 /// The whitelist: what a run is known to leave, as far as it is there. Names come from this list and never
 /// from an address; links are left out, for they may lead anywhere.
 pub fn artifacts(dir: &RunDir) -> Vec<Artifact> {
-    let mut names = vec!["recipe.json".to_owned(), "environment.json".to_owned(), "log.txt".to_owned()];
+    let mut names = vec![
+        "recipe.json".to_owned(),
+        "environment.json".to_owned(),
+        "log.txt".to_owned(),
+    ];
     let list = |path: &Path| -> Vec<String> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         let names = entries.filter_map(|e| e.file_name().into_string().ok());
@@ -83,7 +87,10 @@ pub async fn get(
     let known = artifacts(&dir);
     let Some(artifact) = known.iter().find(|a| a.name == name) else {
         let names: Vec<&str> = known.iter().map(|a| a.name.as_str()).collect();
-        let message = format!("The run has no file {name:?}; there are: {}", names.join(", "));
+        let message = format!(
+            "The run has no file {name:?}; there are: {}",
+            names.join(", ")
+        );
         return Err(Failure::not_found("no_such_file", message));
     };
     let path = dir.dir().join(&artifact.name);
@@ -96,7 +103,10 @@ pub async fn get(
         _ => "application/octet-stream",
     };
     let run: String = prefix.chars().take(12).collect();
-    let save = format!("attachment; filename=\"{run}-{}\"", artifact.name.replace('/', "-"));
+    let save = format!(
+        "attachment; filename=\"{run}-{}\"",
+        artifact.name.replace('/', "-")
+    );
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if let Ok(save) = HeaderValue::from_str(&save) {
@@ -108,9 +118,7 @@ pub async fn get(
     Ok((headers, body).into_response())
 }
 
-fn blocks(
-    file: tokio::io::Take<tokio::fs::File>,
-) -> impl Stream<Item = std::io::Result<Vec<u8>>> {
+fn blocks(file: tokio::io::Take<tokio::fs::File>) -> impl Stream<Item = std::io::Result<Vec<u8>>> {
     futures_util::stream::unfold(file, |mut file| async move {
         let mut block = vec![0; BLOCK];
         match file.read(&mut block).await {
@@ -149,7 +157,10 @@ pub async fn follow(
             // A log that is gone, or was cut, says nothing until it is longer again.
             if let Ok((text, to)) = news(&path, from)
                 && to > from
-                && let Ok(event) = Event::default().event("log").id(to.to_string()).json_data(&text)
+                && let Ok(event) = Event::default()
+                    .event("log")
+                    .id(to.to_string())
+                    .json_data(&text)
             {
                 return Some((Ok(event), (path, to)));
             }
@@ -200,7 +211,11 @@ mod tests {
         let names: Vec<String> = artifacts(&dir).into_iter().map(|a| a.name).collect();
         assert_eq!(
             names,
-            ["recipe.json", "attempt-1.jsonl", "checkpoints/1-last.safetensors"]
+            [
+                "recipe.json",
+                "attempt-1.jsonl",
+                "checkpoints/1-last.safetensors"
+            ]
         );
     }
 

@@ -57,15 +57,15 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Every address of the dashboard. `guard` says who may read, and who may change.
 pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
+    let small = || DefaultBodyLimit::max(control::MOST_BYTES);
     let answers = Router::new()
         .route("/", get(pages::overview::get))
         .route("/tables/{experiment}", get(pages::table::get))
         .route("/runs/{run}", get(pages::run::get))
         .route("/queue", get(pages::queue::get))
-        .route("/requests", post(control::post))
-        .route("/api/v1/requests", post(control::post_json))
+        .route("/requests", post(control::post).layer(small()))
+        .route("/api/v1/requests", post(control::post_json).layer(small()))
         .route("/api/v1/requests/{id}", get(control::look))
-        .layer(DefaultBodyLimit::max(control::MOST_BYTES))
         .route("/claims", get(pages::claims::get))
         .route("/api/v1/claims", get(api::claims))
         .route("/charts/{chart}", get(charts::get))
@@ -95,8 +95,12 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .with_state(dashboard.clone())
         .merge(
             Router::new()
-                .route("/enter", get(pages::enter::get).post(pages::enter::post))
-                .layer(DefaultBodyLimit::max(control::MOST_BYTES))
+                .route(
+                    "/enter",
+                    get(pages::enter::get)
+                        .post(pages::enter::post)
+                        .layer(small()),
+                )
                 .with_state(guard.clone()),
         )
         .layer(from_fn_with_state(guard, guard::check))

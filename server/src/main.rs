@@ -56,7 +56,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
         eprintln!("To change things from a browser, open this once: {link}");
     }
     if options.json {
-        let line = serde_json::json!({"address": listen.address, "url": listen.url, "link": listen.link});
+        let line =
+            serde_json::json!({"address": listen.address, "url": listen.url, "link": listen.link});
         #[expect(clippy::print_stdout, reason = "the result that --json asks for")]
         {
             println!("{line}");

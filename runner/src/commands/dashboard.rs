@@ -24,9 +24,7 @@ pub(super) async fn run(context: &Context, args: &DashboardArgs) -> anyhow::Resu
     let listen = rungs_server::bind(&context.home, args.bind).await?;
     if context.json {
         let (address, url, link) = (listen.address, &listen.url, &listen.link);
-        output::print_json(
-            &serde_json::json!({ "address": address, "url": url, "link": link }),
-        )?;
+        output::print_json(&serde_json::json!({ "address": address, "url": url, "link": link }))?;
     } else {
         output::print(&format!(
             "Dashboard of {}: {}",

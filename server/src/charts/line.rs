@@ -103,7 +103,11 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
             };
             let mut curves: Vec<(usize, Curve)> = Vec::new();
             for (i, run) in group.iter().enumerate() {
-                let colour = if mean { place } else { place + i * metrics.len() };
+                let colour = if mean {
+                    place
+                } else {
+                    place + i * metrics.len()
+                };
                 let found = series(&store, &run.result, metric, superseded).await?;
                 let curve = |points: &[Point]| curve(run, points, spec.x, found.evaluated);
                 if !found.superseded.is_empty() {
@@ -119,9 +123,8 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
             }
             if mean && !curves.is_empty() {
                 let curves: Vec<Curve> = curves.into_iter().map(|c| c.1).collect();
-                let inside = |x: f64| {
-                    spec.from.is_none_or(|f| x >= f) && spec.to.is_none_or(|t| x <= t)
-                };
+                let inside =
+                    |x: f64| spec.from.is_none_or(|f| x >= f) && spec.to.is_none_or(|t| x <= t);
                 let points = || curves.iter().flatten().filter(|p| p.0.is_finite());
                 made_of.0 += points().filter(|p| inside(p.0) && p.1.is_finite()).count();
                 made_of.1 += points().count();
@@ -188,7 +191,9 @@ async fn groups(store: &Store, asked: &Asked) -> Result<Vec<Vec<RunKey>>, Failur
     if seen.is_empty() || seen.len() > MOST_RUNS {
         return Err(Failure::bad_request(
             "bad_chart",
-            format!("runs= names 1 to {MOST_RUNS} runs by key or prefix, separated by commas (`;` between groups)."),
+            format!(
+                "runs= names 1 to {MOST_RUNS} runs by key or prefix, separated by commas (`;` between groups)."
+            ),
         ));
     }
     Ok(groups)
@@ -226,7 +231,10 @@ fn group_name(group: &[Loaded]) -> String {
         group.iter().all(|run| run.name.starts_with(&head))
     };
     let n = (1..parts.len()).rev().find(|n| same(*n));
-    n.map_or_else(|| format!("{} and others", first.name), |n| parts[..n].join(" / "))
+    n.map_or_else(
+        || format!("{} and others", first.name),
+        |n| parts[..n].join(" / "),
+    )
 }
 
 /// Where attempts after the first began.

@@ -127,7 +127,11 @@ impl FromRequestParts<Dashboard> for Controls {
 impl Controls {
     /// Buttons, for who may press them.
     pub fn only(&self, buttons: Vec<Button>) -> Vec<Button> {
-        if self.csrf.is_some() { buttons } else { Vec::new() }
+        if self.csrf.is_some() {
+            buttons
+        } else {
+            Vec::new()
+        }
     }
 
     /// The field's text; only forms need it, and forms are only there with it.

@@ -1,10 +1,10 @@
 //! `/enter`: exchanges the home's token, or the code of a one-time link, for a cookie.
 
 use askama::Template;
+use axum::Form;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::Form;
 
 use super::Layout;
 use crate::error::Failure;
@@ -107,7 +107,14 @@ mod tests {
     #[test]
     fn nobody_is_sent_elsewhere() {
         assert_eq!(local(Some("/queue?a=b")), "/queue?a=b");
-        for bad in ["", "queue", "//evil.example", "/\\evil", "http://e", "/a\nb"] {
+        for bad in [
+            "",
+            "queue",
+            "//evil.example",
+            "/\\evil",
+            "http://e",
+            "/a\nb",
+        ] {
             assert_eq!(local(Some(bad)), "/", "{bad:?}");
         }
         assert_eq!(local(None), "/");

@@ -156,11 +156,19 @@ async fn queue(
     let mut over = Vec::new();
     for (state, id, title, question) in [
         (RunState::Failed, "failed", "Failed", "What happened"),
-        (RunState::Cancelled, "cancelled", "Cancelled", "How far it was"),
+        (
+            RunState::Cancelled,
+            "cancelled",
+            "Cancelled",
+            "How far it was",
+        ),
     ] {
         let all = count(store, &[state]).await?;
         let mut runs = Vec::new();
-        for run in &store.runs(&of(vec![state], RunOrder::Newest, OVER, 0)).await? {
+        for run in &store
+            .runs(&of(vec![state], RunOrder::Newest, OVER, 0))
+            .await?
+        {
             let why = match state {
                 RunState::Failed => run.message.clone(),
                 _ => Some(step_of(run.progress)),

@@ -22,8 +22,8 @@ mod svg;
 mod tests;
 mod theme;
 
-pub use png::png;
 pub use mean::mean_and_band;
+pub use png::png;
 pub use points::{Clock, Lap, points};
 pub use sparkline::sparkline;
 pub use theme::{ROW_COLOURS, Theme};

@@ -172,7 +172,10 @@ mod tests {
         };
         let all = [point(5, 1), point(10, 2), point(20, 2), point(1, 3)];
         let xs = |x| -> Vec<f64> {
-            points(&all, x, clock, false).into_iter().map(|p| p.0).collect()
+            points(&all, x, clock, false)
+                .into_iter()
+                .map(|p| p.0)
+                .collect()
         };
         assert_eq!(xs(XKind::Wall)[..3], [1010.0, 5000.0, 5030.0]);
         assert_eq!(xs(XKind::Time)[..3], [10.0, 40.0, 70.0]);

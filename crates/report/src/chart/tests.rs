@@ -151,7 +151,9 @@ fn a_log_scale_leaves_out_what_it_cannot_show() {
         ..spec(vec![curve(50, |x| if x == 0.0 { 0.0 } else { 1.0 / x })])
     };
     let svg = line(&spec).unwrap();
-    assert!(svg.contains("49 of 50 points, 1 not positive") && attribute(&svg, "data-y-log") == "true");
+    assert!(
+        svg.contains("49 of 50 points, 1 not positive") && attribute(&svg, "data-y-log") == "true"
+    );
 }
 
 #[test]
@@ -194,7 +196,10 @@ fn restarts_spreads_and_superseded_points_are_drawn_behind() {
         let range = attribute(svg, "data-y").split(' ').nth(1).unwrap();
         range.parse().unwrap()
     };
-    assert!(top(&after) > 150.0 && top(&before) < 110.0, "the band has room");
+    assert!(
+        top(&after) > 150.0 && top(&before) < 110.0,
+        "the band has room"
+    );
 }
 
 #[test]
@@ -208,7 +213,10 @@ fn the_wall_clock_has_times_for_ticks() {
         ..spec(vec![series])
     })
     .unwrap();
-    assert!(svg.contains("04:30") && svg.contains("UTC, from 2026-11-24 04:00"), "{svg}");
+    assert!(
+        svg.contains("04:30") && svg.contains("UTC, from 2026-11-24 04:00"),
+        "{svg}"
+    );
     assert_eq!(attribute(&svg, "data-x-kind"), "wall");
     assert_eq!("relative".parse::<XKind>().unwrap(), XKind::Time);
 }

@@ -54,9 +54,9 @@ impl Choices {
     /// What only the chart of the loss takes.
     pub(super) fn loss_query(&self) -> String {
         let pairs = [("scale", &self.scale), ("smooth", &self.smooth)];
-        let set = pairs.iter().filter_map(|(name, value)| {
-            Some(format!("&{name}={}", escape(value.as_deref()?)))
-        });
+        let set = pairs
+            .iter()
+            .filter_map(|(name, value)| Some(format!("&{name}={}", escape(value.as_deref()?))));
         set.collect()
     }
 
@@ -99,11 +99,7 @@ impl Choices {
     }
 
     /// What can be chosen. Errors: a value in the address that is none.
-    pub(super) fn offered(
-        &self,
-        run: &str,
-        has_superseded: bool,
-    ) -> Result<Vec<Choice>, Failure> {
+    pub(super) fn offered(&self, run: &str, has_superseded: bool) -> Result<Vec<Choice>, Failure> {
         let link = |text: &str, current: bool, change: &dyn Fn(&mut Choices)| {
             let mut to = self.clone();
             change(&mut to);

@@ -14,14 +14,14 @@ use rungs_spec::RunKey;
 use rungs_spec::result::{RunResult, RunState};
 use rungs_store::{AttemptRow, CellOf, Store};
 
-pub use self::choices::Choices;
 use self::choices::Choice;
+pub use self::choices::Choices;
 use self::figures::{Figure, figures};
 use self::log::log_tail;
 use self::panels::{Panel, panels};
 use self::recipe::{Change, RecipeLine, changes, flatten, line, plain_recipe, story};
-use super::table::color;
 use super::controls::{Button, Controls};
+use super::table::color;
 use super::{Layout, escape, html, queue};
 use crate::error::Failure;
 use crate::files::{Artifact, artifacts};

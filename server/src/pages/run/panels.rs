@@ -37,8 +37,14 @@ const KINDS: [Kind; 9] = [
     Kind {
         title: "Accuracy",
         metrics: &[
-            "val/top1", "val/top5", "test/top1", "test/top5", "val/map07", "val/map_area",
-            "val/pixacc", "val/miou",
+            "val/top1",
+            "val/top5",
+            "test/top1",
+            "test/top5",
+            "val/map07",
+            "val/map_area",
+            "val/pixacc",
+            "val/miou",
         ],
         empty: EPOCHS,
     },
@@ -170,5 +176,9 @@ fn range(result: &RunResult, laps: &[Lap], x: XKind) -> (f64, f64) {
             laps.last().map_or(1.0, |lap| lap.last.1),
         ),
     };
-    if high > low { (low, high) } else { (low, low + 1.0) }
+    if high > low {
+        (low, high)
+    } else {
+        (low, low + 1.0)
+    }
 }
