@@ -193,7 +193,8 @@ fn refuse(guard: &Guard, visitor: &Visitor, request: &Request) -> Option<Failure
             message: "Requests from pages of other sites are refused.".to_owned(),
         });
     }
-    if !reading && !(*request.method() == Method::POST && CHANGING.contains(&path)) {
+    let changing = *request.method() == Method::POST && CHANGING.contains(&path);
+    if !reading && !changing {
         return Some(Failure {
             status: StatusCode::METHOD_NOT_ALLOWED,
             code: "read_only",
