@@ -25,14 +25,28 @@ function morph(old, fresh) {
     return;
   }
   const atEnd = old.scrollHeight - old.scrollTop - old.clientHeight < 4;
-  const a = [...old.childNodes];
-  const b = [...fresh.childNodes];
-  for (let i = 0; i < b.length; i++) {
-    if (i < a.length) morph(a[i], b[i]);
-    else old.append(document.importNode(b[i], true));
-  }
-  for (let i = b.length; i < a.length; i++) a[i].remove();
+  children(old, [...old.childNodes], [...fresh.childNodes]);
   if (old.hasAttribute("data-tail") && atEnd) old.scrollTop = old.scrollHeight;
+}
+
+// What came or went in between leaves its neighbours alone: nodes are matched by name and id.
+function children(parent, a, b) {
+  const kind = (node) => `${node.nodeName}#${node.id ?? ""}`;
+  let i = 0;
+  b.forEach((fresh, j) => {
+    let at = i;
+    while (at < a.length && kind(a[at]) !== kind(fresh)) at++;
+    const stays = (node) => node.nodeType === Node.ELEMENT_NODE && b.slice(j).some((later) => kind(later) === kind(node));
+    const gone = !a.slice(i, at).some(stays);
+    if (at < a.length && gone) {
+      a.slice(i, at).forEach((node) => node.remove());
+      i = at + 1;
+      morph(a[at], fresh);
+    } else {
+      parent.insertBefore(document.importNode(fresh, true), a[i] ?? null);
+    }
+  });
+  a.slice(i).forEach((node) => node.remove());
 }
 
 function attributes(old, fresh) {

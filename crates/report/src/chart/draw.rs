@@ -208,7 +208,7 @@ impl<DB: DrawingBackend> Pen<'_, DB> {
             }
             let needs = 6.0 * mark.label.chars().count() as f64 + 8.0;
             if x >= free && x + needs <= l.right {
-                let place = (x + 4.0, l.top + 6.0);
+                let place = (x + 4.0, l.bottom - 8.0);
                 self.text(&mark.label, place, HPos::Left, 11.0, MUTE, false)?;
                 free = x + needs;
             }
