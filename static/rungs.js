@@ -234,7 +234,8 @@ function readout(figure, entry, x) {
     const key = document.createElement("i");
     key.className = `key k${series.colour}`;
     const line = document.createElement("div");
-    const value = point[1] === null ? "NaN" : point[1].toFixed(entry.points.digits);
+    const digits = { minimumFractionDigits: entry.points.digits, maximumFractionDigits: entry.points.digits };
+    const value = point[1] === null ? "NaN" : point[1].toLocaleString("en", digits);
     line.append(key, `${series.label ? series.label + " " : ""}${value} at ${whereWords(entry.points.x, point[0])}`);
     box.append(line);
   }

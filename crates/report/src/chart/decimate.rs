@@ -11,9 +11,16 @@ pub fn decimate(points: &[(f64, f64)], column: impl Fn(f64) -> i64) -> Vec<Vec<(
         .filter(|l| !l.is_empty())
     {
         let mut kept = Vec::new();
-        for group in line.chunk_by(|a, b| column(a.0) == column(b.0)) {
-            keep(group, &mut kept);
+        // As chunk_by would, but every column is computed once: series are long.
+        let (mut start, mut now) = (0, column(line[0].0));
+        for (i, point) in line.iter().enumerate() {
+            let at = column(point.0);
+            if at != now {
+                keep(&line[start..i], &mut kept);
+                (start, now) = (i, at);
+            }
         }
+        keep(&line[start..], &mut kept);
         lines.push(kept);
     }
     lines

@@ -45,37 +45,26 @@ impl<'a> Layout<'a> {
     pub fn new(spec: &'a ChartSpec) -> Layout<'a> {
         let log = spec.scale == YScale::Log;
         let drawable = |y: f64| y.is_finite() && (!log || y > 0.0);
-        let cut = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
-            let mut line = window(points, spec.from, spec.to);
-            for point in &mut line {
-                if !drawable(point.1) {
-                    point.1 = f64::NAN;
-                }
-            }
-            line
-        };
-        let visible: Vec<_> = spec.series.iter().map(|s| cut(&s.points)).collect();
-        let behind: Vec<_> = spec.behind.iter().map(|s| cut(&s.points)).collect();
+        let cut = |points: &[(f64, f64)]| window(points, spec.from, spec.to, drawable);
+        let visible: Vec<Cut> = spec.series.iter().map(|s| cut(&s.points)).collect();
+        let behind: Vec<Cut> = spec.behind.iter().map(|s| cut(&s.points)).collect();
+        let (shown, gaps) = visible
+            .iter()
+            .fold((0, 0), |sum, c| (sum.0 + c.shown, sum.1 + c.gaps));
+        let mut range = Range::default();
+        for part in visible.iter().chain(&behind) {
+            range.widen(&part.range);
+        }
         let inside = |x: f64| spec.from.is_none_or(|f| x >= f) && spec.to.is_none_or(|t| x <= t);
-        let all = || {
-            spec.series
-                .iter()
-                .flat_map(|s| &s.points)
-                .filter(|(x, _)| x.is_finite() && inside(*x))
-        };
-        let gaps = all().filter(|(_, y)| !drawable(*y)).count();
-        let range = |values: &mut dyn Iterator<Item = f64>| {
-            values
-                .filter(|v| v.is_finite())
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
-                    (a.min(v), b.max(v))
-                })
-        };
-        let lines = || visible.iter().chain(&behind).flatten();
         let spread = spec.bands.iter().flat_map(|b| &b.points);
-        let spread = spread.filter(|p| inside(p.0)).flat_map(|p| [p.1, p.2]);
-        let (x0, x1) = range(&mut lines().map(|p| p.0));
-        let (y0, y1) = range(&mut lines().map(|p| p.1).chain(spread.filter(|y| drawable(*y))));
+        for (x, low, high) in spread.filter(|p| inside(p.0)) {
+            for y in [*low, *high].into_iter().filter(|y| drawable(*y)) {
+                range.add(*x, y);
+            }
+        }
+        let ((x0, x1), (y0, y1)) = (range.x, range.y);
+        let lines = |cuts: Vec<Cut>| cuts.into_iter().map(|c| c.line).collect();
+        let (visible, behind) = (lines(visible), lines(behind));
         let (x0, x1) = (
             spec.from.unwrap_or(if x0.is_finite() { x0 } else { 0.0 }),
             spec.to.unwrap_or(if x1.is_finite() { x1 } else { 1.0 }),
@@ -122,7 +111,7 @@ impl<'a> Layout<'a> {
             y,
             visible,
             behind,
-            shown: spec.made_of.map_or_else(|| all().count() - gaps, |m| m.0),
+            shown: spec.made_of.map_or(shown, |m| m.0),
             total: spec
                 .made_of
                 .map_or_else(|| spec.series.iter().map(|s| s.points.len()).sum(), |m| m.1),
@@ -198,30 +187,93 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Points inside [from, to], with the line's crossing of each end where one lies between points.
-fn window(points: &[(f64, f64)], from: Option<f64>, to: Option<f64>) -> Vec<(f64, f64)> {
+/// Smallest and largest x and y.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        let none = (f64::INFINITY, f64::NEG_INFINITY);
+        Range { x: none, y: none }
+    }
+}
+
+impl Range {
+    fn add(&mut self, x: f64, y: f64) {
+        self.x = (self.x.0.min(x), self.x.1.max(x));
+        self.y = (self.y.0.min(y), self.y.1.max(y));
+    }
+
+    fn widen(&mut self, other: &Range) {
+        self.x = (self.x.0.min(other.x.0), self.x.1.max(other.x.1));
+        self.y = (self.y.0.min(other.y.0), self.y.1.max(other.y.1));
+    }
+}
+
+/// What of a curve lies in the window.
+struct Cut {
+    /// With the line's crossing of each end where one lies between points; NaN where nothing can be drawn.
+    line: Vec<(f64, f64)>,
+    /// Of `line`.
+    range: Range,
+    /// Points in the window that are drawn.
+    shown: usize,
+    /// And those that cannot be.
+    gaps: usize,
+}
+
+/// One pass, for series are long.
+fn window(
+    points: &[(f64, f64)],
+    from: Option<f64>,
+    to: Option<f64>,
+    drawable: impl Fn(f64) -> bool,
+) -> Cut {
     let (from, to) = (
         from.unwrap_or(f64::NEG_INFINITY),
         to.unwrap_or(f64::INFINITY),
     );
     let crossing =
         |a: (f64, f64), b: (f64, f64), at: f64| (at, a.1 + (b.1 - a.1) * (at - a.0) / (b.0 - a.0));
-    let mut out = Vec::new();
+    let mut cut = Cut {
+        line: Vec::with_capacity(points.len()),
+        range: Range::default(),
+        shown: 0,
+        gaps: 0,
+    };
+    let push = |cut: &mut Cut, (x, y): (f64, f64)| {
+        let good = drawable(y);
+        if good {
+            cut.range.add(x, y);
+        } else {
+            let x_only = cut.range.x;
+            cut.range.x = (x_only.0.min(x), x_only.1.max(x));
+        }
+        cut.line.push((x, if good { y } else { f64::NAN }));
+        good
+    };
     let mut before: Option<(f64, f64)> = None;
     for &point in points.iter().filter(|p| p.0.is_finite()) {
         if let Some(last) = before {
             for end in [from, to] {
                 if last.0 < end && end < point.0 {
-                    out.push(crossing(last, point, end));
+                    push(&mut cut, crossing(last, point, end));
                 }
             }
         }
-        if (from..=to).contains(&point.0) {
-            out.push(point);
+        if from <= point.0 && point.0 <= to {
+            if push(&mut cut, point) {
+                cut.shown += 1;
+            } else {
+                cut.gaps += 1;
+            }
         }
         before = Some(point);
     }
-    out
+    cut
 }
 
 fn legend(spec: &ChartSpec, width: f64, top: f64) -> (Vec<Entry>, usize) {

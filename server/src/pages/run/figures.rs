@@ -27,7 +27,9 @@ pub(super) fn figures(result: &RunResult) -> Vec<Figure> {
         else {
             continue;
         };
-        for (name, value) in &last.metrics {
+        // Those of the system have charts, and say nothing of what was learnt.
+        let learnt = last.metrics.iter().filter(|m| !m.0.starts_with("system/"));
+        for (name, value) in learnt {
             let Some(known) = metric::find(name) else {
                 continue;
             };
