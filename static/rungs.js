@@ -1,6 +1,7 @@
-// Live refresh, read-out and zoom of charts. Everything works without this script too: it only
-// saves a reload. Three parts: morph (make this page equal to a newer copy of itself, keeping
-// focus, scroll and open details), live (when to do that), charts (pointing and dragging).
+// Live refresh, read-out and zoom of charts, the end of a log. Everything works without this script
+// too: it only saves a reload. Four parts: morph (make this page equal to a newer copy of itself,
+// keeping focus, scroll and open details), live (when to do that), log (new lines as they are
+// written), charts (pointing, dragging, keys).
 "use strict";
 
 // ---- morph ------------------------------------------------------------------------------------
@@ -16,20 +17,36 @@ function morph(old, fresh) {
     if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
     return;
   }
+  // The log has newer lines already.
+  if (followed.has(old)) return;
   attributes(old, fresh);
   if (old.nodeName === "FIGURE" && old.classList.contains("chart")) {
     picture(old, fresh);
     return;
   }
   const atEnd = old.scrollHeight - old.scrollTop - old.clientHeight < 4;
-  const a = [...old.childNodes];
-  const b = [...fresh.childNodes];
-  for (let i = 0; i < b.length; i++) {
-    if (i < a.length) morph(a[i], b[i]);
-    else old.append(document.importNode(b[i], true));
-  }
-  for (let i = b.length; i < a.length; i++) a[i].remove();
+  children(old, [...old.childNodes], [...fresh.childNodes]);
   if (old.hasAttribute("data-tail") && atEnd) old.scrollTop = old.scrollHeight;
+}
+
+// What came or went in between leaves its neighbours alone: nodes are matched by name and id.
+function children(parent, a, b) {
+  const kind = (node) => `${node.nodeName}#${node.id ?? ""}`;
+  let i = 0;
+  b.forEach((fresh, j) => {
+    let at = i;
+    while (at < a.length && kind(a[at]) !== kind(fresh)) at++;
+    const stays = (node) => node.nodeType === Node.ELEMENT_NODE && b.slice(j).some((later) => kind(later) === kind(node));
+    const gone = !a.slice(i, at).some(stays);
+    if (at < a.length && gone) {
+      a.slice(i, at).forEach((node) => node.remove());
+      i = at + 1;
+      morph(a[at], fresh);
+    } else {
+      parent.insertBefore(document.importNode(fresh, true), a[i] ?? null);
+    }
+  });
+  a.slice(i).forEach((node) => node.remove());
 }
 
 function attributes(old, fresh) {
@@ -69,7 +86,6 @@ const live = document.getElementById("live");
 let shown = Number(document.body.dataset.counter);
 let busy = false;
 let missed = false;
-let latest = shown;
 
 async function refresh() {
   if (busy) {
@@ -98,12 +114,15 @@ async function refresh() {
   }
 }
 
+// A browser opens six connections to a server at most, so only the page that is seen listens.
+let streams = [];
+
 function listen() {
   const events = new EventSource("/api/v1/events");
+  streams.push(events);
   events.addEventListener("change", (event) => {
     live?.classList.remove("lost");
-    if (Number(event.data) !== shown && !document.hidden) refresh();
-    latest = Number(event.data);
+    if (Number(event.data) !== shown) refresh();
   });
   events.onerror = () => {
     if (live) {
@@ -111,10 +130,37 @@ function listen() {
       live.title = "The server does not answer; this page shows what was last known.";
     }
   };
+  document.querySelectorAll("pre[data-log]").forEach(follow);
 }
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && latest !== shown) refresh();
-});
+
+function hear() {
+  streams.forEach((stream) => stream.close());
+  streams = [];
+  if (!document.hidden) listen();
+}
+document.addEventListener("visibilitychange", hear);
+
+// A request that waits is answered by a file, which no counter tells of.
+setInterval(() => {
+  if (!document.hidden && document.querySelector('#asked[data-state="waiting"]')) refresh();
+}, 1000);
+
+// ---- log --------------------------------------------------------------------------------------
+
+const followed = new WeakSet();
+
+// New lines are added as they are written; who has scrolled up stays there.
+function follow(log) {
+  const stream = new EventSource(`${log.dataset.log}?from=${log.dataset.end}`);
+  streams.push(stream);
+  stream.addEventListener("log", (event) => {
+    followed.add(log);
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 4;
+    log.append(JSON.parse(event.data));
+    log.dataset.end = event.lastEventId;
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  });
+}
 
 // A link that only changes the choices of this page keeps the scroll position.
 document.addEventListener("click", async (event) => {
@@ -156,11 +202,12 @@ async function chart(figure) {
 // Pixels of the picture and the value on its x axis under the pointer.
 function place(figure, entry, event) {
   const box = figure.querySelector("img").getBoundingClientRect();
-  const scale = box.width / entry.width;
-  const px = Math.min(Math.max((event.clientX - box.left) / scale, entry.left), entry.right);
+  const px = Math.min(Math.max((event.clientX - box.left) / scaleOf(figure, entry), entry.left), entry.right);
   const share = (px - entry.left) / (entry.right - entry.left);
-  return { px, scale, x: entry.low + share * (entry.high - entry.low) };
+  return { px, x: entry.low + share * (entry.high - entry.low) };
 }
+
+const scaleOf = (figure, entry) => figure.querySelector("img").getBoundingClientRect().width / entry.width;
 
 function nearest(points, x) {
   let [a, b] = [0, points.length - 1];
@@ -172,6 +219,12 @@ function nearest(points, x) {
   return b >= 0 && Math.abs(points[b][0] - x) < Math.abs(points[a][0] - x) ? points[b] : points[a];
 }
 
+function whereWords(kind, x) {
+  if (kind === "wall") return new Date(x * 1000).toISOString().slice(0, 19).replace("T", " ");
+  if (kind === "time") return `${Math.round(x * 10) / 10} s`;
+  return `${kind} ${Math.round(x * 100) / 100}`;
+}
+
 function readout(figure, entry, x) {
   const box = figure.querySelector(".readout");
   box.replaceChildren();
@@ -181,9 +234,33 @@ function readout(figure, entry, x) {
     const key = document.createElement("i");
     key.className = `key k${series.colour}`;
     const line = document.createElement("div");
-    const value = point[1] === null ? "NaN" : point[1].toFixed(entry.points.digits);
-    line.append(key, `${series.label ? series.label + " " : ""}${value} at ${entry.points.x} ${Math.round(point[0] * 100) / 100}`);
+    const digits = { minimumFractionDigits: entry.points.digits, maximumFractionDigits: entry.points.digits };
+    const value = point[1] === null ? "NaN" : point[1].toLocaleString("en", digits);
+    line.append(key, `${series.label ? series.label + " " : ""}${value} at ${whereWords(entry.points.x, point[0])}`);
     box.append(line);
+  }
+}
+
+// The cursor stands at the same x in every chart of the page that has the same axis.
+async function point(figure, x) {
+  const of = (await chart(figure)).points.x;
+  for (const other of document.querySelectorAll("figure.chart")) {
+    const entry = await chart(other).catch(() => undefined);
+    if (entry?.points?.x !== of || !other.querySelector(".cursor")) continue;
+    const inside = x >= entry.low && x <= entry.high;
+    other.classList.toggle("pointed", inside);
+    if (!inside) continue;
+    const px = entry.left + ((x - entry.low) / (entry.high - entry.low)) * (entry.right - entry.left);
+    const scale = scaleOf(other, entry);
+    stretch(other.querySelector(".cursor"), px, px + 1 / scale, entry, scale);
+    readout(other, entry, x);
+  }
+}
+
+function unpoint() {
+  for (const figure of document.querySelectorAll("figure.chart.pointed")) {
+    figure.classList.remove("pointed", "dragged");
+    figure.querySelector(".readout")?.replaceChildren();
   }
 }
 
@@ -191,29 +268,32 @@ function pointable(figure) {
   if (!known.has(figure)) {
     known.add(figure);
     let start = null;
+    let over = false;
     const at = async (event, use) => {
       const entry = await chart(figure).catch(() => undefined);
       if (entry?.points) use(entry, place(figure, entry, event));
     };
-    figure.addEventListener("pointermove", (event) =>
-      at(event, (entry, { px, scale, x }) => {
-        figure.classList.add("pointed");
-        stretch(figure.querySelector(".cursor"), px, px + 1 / scale, entry, scale);
-        readout(figure, entry, x);
+    figure.addEventListener("pointermove", (event) => {
+      over = true;
+      at(event, (entry, { px, x }) => {
+        if (!over) return;
+        point(figure, x);
         if (start === null) return;
         figure.classList.add("dragged");
-        stretch(figure.querySelector(".zoom"), Math.min(px, start.px), Math.max(px, start.px), entry, scale);
-      }),
-    );
+        stretch(figure.querySelector(".zoom"), Math.min(px, start.px), Math.max(px, start.px), entry, scaleOf(figure, entry));
+      });
+    });
     figure.addEventListener("pointerleave", () => {
-      figure.classList.remove("pointed", "dragged");
-      figure.querySelector(".readout").replaceChildren();
+      over = false;
       start = null;
+      figure.classList.remove("dragged");
+      unpoint();
     });
     if (figure.hasAttribute("data-zoom")) {
       figure.addEventListener("pointerdown", (event) => {
         if (event.button !== 0 || event.pointerType === "touch") return;
         event.preventDefault();
+        figure.focus({ preventScroll: true });
         at(event, (_, here) => (start = here));
       });
       figure.addEventListener("pointerup", (event) =>
@@ -225,6 +305,7 @@ function pointable(figure) {
         }),
       );
       figure.addEventListener("dblclick", () => zoom(null, null));
+      figure.addEventListener("keydown", (event) => key(figure, event));
     }
   }
   for (const name of ["cursor", "zoom", "readout"]) {
@@ -233,6 +314,30 @@ function pointable(figure) {
     part.className = name;
     figure.append(part);
   }
+}
+
+// Arrows move by a fifth of what is shown, plus and minus zoom, 0 shows all.
+async function key(figure, event) {
+  const moves = { ArrowLeft: [-0.2, -0.2], ArrowRight: [0.2, 0.2], "+": [0.25, -0.25], "=": [0.25, -0.25], "-": [-0.5, 0.5] };
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "0" || event.key === "Escape") {
+    zoom(null, null);
+    return;
+  }
+  const move = moves[event.key];
+  if (!move) return;
+  event.preventDefault();
+  const entry = await chart(figure).catch(() => undefined);
+  if (!entry?.points?.full) return;
+  const [first, last] = entry.points.full;
+  const span = entry.high - entry.low;
+  let [low, high] = [entry.low + move[0] * span, entry.high + move[1] * span];
+  // Moving stops at the ends; zooming out ends where everything is shown.
+  const shift = Math.max(first - low, 0) + Math.min(last - high, 0);
+  if (move[0] === move[1]) [low, high] = [low + shift, high + shift];
+  [low, high] = [Math.max(low, first), Math.min(high, last)];
+  if (low <= first && high >= last) zoom(null, null);
+  else if (high > low) zoom(low, high);
 }
 
 function stretch(part, from, to, entry, scale) {
@@ -244,17 +349,21 @@ function stretch(part, from, to, entry, scale) {
   });
 }
 
-// The part of the steps that is shown stands in the address, like every other choice.
+// The part of x that is shown stands in the address, like every other choice: whole steps, else
+// rounded outwards to about a thousandth of what is shown.
 function zoom(from, to) {
   const url = new URL(location.href);
-  for (const [name, value] of [["from", from], ["to", to]]) {
+  const steps = (url.searchParams.get("x") ?? "step") === "step";
+  const digits = steps ? 0 : Math.max(0, Math.ceil(2.5 - Math.log10(to - from)));
+  for (const [name, value, round] of [["from", from, Math.floor], ["to", to, Math.ceil]]) {
     if (value === null) url.searchParams.delete(name);
-    else url.searchParams.set(name, String(name === "from" ? Math.floor(value) : Math.ceil(value)));
+    else url.searchParams.set(name, (round(value * 10 ** digits) / 10 ** digits).toFixed(digits));
   }
+  if (url.href === location.href) return;
   history.pushState(null, "", url);
   refresh();
 }
 
 document.querySelectorAll("figure.chart").forEach(pointable);
 document.querySelectorAll("[data-tail]").forEach((log) => (log.scrollTop = log.scrollHeight));
-listen();
+hear();

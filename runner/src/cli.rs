@@ -77,6 +77,8 @@ pub enum Command {
     Cancel(RunArgs),
     /// Queue a failed or cancelled run again
     Retry(RunArgs),
+    /// Change the place of a run in the queue
+    Priority(PriorityArgs),
     /// Start no new attempts until `resume`
     Pause,
     /// Start attempts again
@@ -240,6 +242,16 @@ pub struct RunsArgs {
 pub struct RunArgs {
     /// Run key, or its unambiguous beginning
     pub run: String,
+}
+
+/// `runner priority`.
+#[derive(Debug, Args)]
+pub struct PriorityArgs {
+    /// Run key, or its unambiguous beginning
+    pub run: String,
+    /// Higher goes first; runs are queued with 0
+    #[arg(allow_negative_numbers = true, value_name = "N")]
+    pub priority: i64,
 }
 
 /// `runner compare`.

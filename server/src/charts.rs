@@ -1,6 +1,12 @@
-//! `/charts/line.svg` (metrics of runs) and `/charts/table.svg` (a table's rows, mean over seeds):
-//! pictures at addresses of their own, drawn by `rungs_report::chart` from all points. The same
-//! addresses with `.json` give the points as drawn, for the read-out under the pointer.
+//! `/charts/line.svg` (metrics of runs, or means of groups of runs) and `/charts/table.svg` (a table's rows,
+//! mean over seeds): pictures at addresses of their own, drawn by `rungs_report::chart` from all points.
+//! The same addresses with `.png` give pixels, and with `.json` the points as drawn, for the read-out
+//! under the pointer.
+
+mod line;
+mod points;
+
+pub use line::{Series, laps, series};
 
 use std::collections::BTreeMap;
 
@@ -9,14 +15,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use rungs_report::Select;
-use rungs_report::chart::decimate::decimate;
-use rungs_report::chart::{self, ChartSeries, ChartSpec, Clock, Theme, XKind, YScale};
+use rungs_report::chart::{self, ChartSeries, ChartSpec, Theme, XKind, YScale};
 use rungs_report::table::MetricHead;
 use rungs_spec::RunKey;
 use rungs_spec::metric;
-use rungs_spec::result::{Point, RunResult};
-use rungs_store::Store;
-use rungs_store::series::{evaluated, is_evaluated};
 
 use crate::error::Failure;
 use crate::guard::DOCUMENT_POLICY;
@@ -30,8 +32,16 @@ const MOST_RUNS: usize = 64;
 /// What to draw; all text, so that a bad value is answered with its name.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 pub struct Asked {
-    /// Run keys or prefixes, separated by commas (`line`).
+    /// Run keys or prefixes, separated by commas (`line`); `;` separates groups.
     runs: Option<String>,
+    /// `1`: each group as its mean, with a band of one standard deviation.
+    mean: Option<String>,
+    /// `1`: also what later attempts did again.
+    superseded: Option<String>,
+    /// `0`: no marks where attempts began (of one run).
+    restarts: Option<String>,
+    /// `0`: no bands.
+    band: Option<String>,
     /// Experiment (`table`).
     experiment: Option<String>,
     /// Its profile.
@@ -40,7 +50,7 @@ pub struct Asked {
     column: Option<String>,
     /// Metrics, separated by commas.
     metric: Option<String>,
-    /// `step`, `epoch`, `time`.
+    /// `step`, `epoch`, `time` (of training; also `relative`), `wall`.
     x: Option<String>,
     /// Weight of the past, 0 to below 1.
     smooth: Option<String>,
@@ -122,119 +132,38 @@ pub async fn get(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Failure> {
     let (kind, format) = name.rsplit_once('.').unwrap_or((name.as_str(), ""));
-    if !matches!(format, "svg" | "json") {
-        return Err(Failure::not_found(
+    let nothing = || {
+        Failure::not_found(
             "no_such_chart",
             format!(
-                "There is no chart {name:?}; there are line.svg, table.svg, and both as .json."
+                "There is no chart {name:?}; there are line.svg and table.svg, and both as .png and .json."
             ),
-        ));
+        )
+    };
+    if !matches!(format, "svg" | "png" | "json") {
+        return Err(nothing());
     }
     let spec = match kind {
-        "line" => line(&dashboard, &asked).await?,
+        "line" => line::spec(&dashboard, &asked).await?,
         "table" => table(&dashboard, &asked).await?,
-        _ => {
-            return Err(Failure::not_found(
-                "no_such_chart",
-                format!("There is no chart {name:?}; there are line.svg and table.svg."),
-            ));
-        }
+        _ => return Err(nothing()),
     };
-    if format == "json" {
-        return Ok(Json(points(&spec)).into_response());
-    }
-    let svg = chart::line(&spec).map_err(|e| Failure::bad_request("bad_chart", e.to_string()))?;
-    let headers = [
-        (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
-    ];
-    Ok((headers, svg).into_response())
-}
-
-/// Metrics of runs: one curve for each pair that has points.
-async fn line(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failure> {
-    let mut spec = asked.spec()?;
-    let metrics = asked.metrics()?;
-    let store = dashboard.some_store().await?;
-    let prefixes: Vec<&str> = asked
-        .runs
-        .as_deref()
-        .unwrap_or("")
-        .split(',')
-        .filter(|p| !p.is_empty())
-        .collect();
-    if prefixes.is_empty() || prefixes.len() > MOST_RUNS {
-        return Err(Failure::bad_request(
-            "bad_chart",
-            format!("runs= names 1 to {MOST_RUNS} runs by key or prefix, separated by commas."),
-        ));
-    }
-    let mut keys = Vec::new();
-    for prefix in &prefixes {
-        keys.push(store.find_run(prefix).await?);
-    }
-    let results = store.results(&keys).await?;
-    for (i, key) in keys.iter().enumerate() {
-        let Some(result) = results.get(key) else {
-            continue;
-        };
-        let seconds = result
-            .finished
-            .as_ref()
-            .map_or(&[][..], |f| &f.epoch_seconds);
-        let clock = Clock {
-            steps_per_epoch: result.progress.steps_per_epoch,
-            epoch_seconds: seconds,
-        };
-        let name = if keys.len() > 1 {
-            run_label(&store, key).await?
-        } else {
-            String::new()
-        };
-        for (j, metric) in metrics.iter().enumerate() {
-            let series = series(&store, result, metric).await?;
-            if series.is_empty() {
-                continue;
-            }
-            let evaluated = is_evaluated(metric);
-            let title = metric::find(metric).map_or(*metric, |m| m.title);
-            let label = match (keys.len() > 1, metrics.len() > 1) {
-                (true, true) => format!("{name}, {title}"),
-                (true, false) => name.clone(),
-                (false, true) => title.to_owned(),
-                (false, false) => String::new(),
-            };
-            spec.series.push(ChartSeries {
-                label,
-                colour: i * metrics.len() + j,
-                points: chart::points(&series, spec.x, clock, evaluated),
-            });
+    let refuse = |e: rungs_report::ReportError| Failure::bad_request("bad_chart", e.to_string());
+    match format {
+        "json" => Ok(Json(points::points(&spec)).into_response()),
+        "png" => {
+            let png = chart::png(&spec).map_err(refuse)?;
+            Ok(([(header::CONTENT_TYPE, "image/png")], png).into_response())
+        }
+        _ => {
+            let svg = chart::line(&spec).map_err(refuse)?;
+            let headers = [
+                (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
+                (header::CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
+            ];
+            Ok((headers, svg).into_response())
         }
     }
-    spec.runs = keys.len();
-    spec.title = metric::find(metrics[0]).map_or_else(String::new, |m| m.title.to_owned());
-    spec.y = metrics[0].to_owned();
-    Ok(spec)
-}
-
-/// Every live point of any metric of a run: per step from its series, per epoch from its evaluations.
-pub async fn series(
-    store: &Store,
-    result: &RunResult,
-    metric: &str,
-) -> Result<Vec<Point>, Failure> {
-    if !is_evaluated(metric) {
-        return Ok(store.series(&result.key, metric, false).await?);
-    }
-    Ok(evaluated(result, metric))
-}
-
-async fn run_label(store: &Store, key: &RunKey) -> Result<String, Failure> {
-    let cells = store.cells_of(key).await?;
-    Ok(cells.first().map_or_else(
-        || key.short().to_owned(),
-        |c| format!("{} / {} / seed {}", c.row, c.column, c.seed),
-    ))
 }
 
 /// One metric of one column: a curve per row, mean over seeds, in the row's colour.
@@ -275,12 +204,25 @@ async fn table(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failur
             .last()
             .ok_or_else(|| Failure::internal("the experiment has no columns"))?,
     };
+    let mut points_made_of = 0;
     for row in &view.table.rows {
         let Some(cell) = row.cells.get(&column.id) else {
             continue;
         };
-        let curve = mean_curve(&view, &cell.runs, &metric);
+        let (curve, band) = {
+            let curves: Vec<_> = cell
+                .runs
+                .iter()
+                .map(|run| mean_curve(&view, std::slice::from_ref(run), &metric))
+                .filter(|curve| !curve.is_empty())
+                .collect();
+            points_made_of += curves.iter().map(Vec::len).sum::<usize>();
+            chart::mean_and_band(&curves, color(&view, &row.id))
+        };
         if !curve.is_empty() {
+            if asked.band.as_deref() != Some("0") {
+                spec.bands.push(band);
+            }
             spec.series.push(ChartSeries {
                 label: row.label.clone(),
                 colour: color(&view, &row.id),
@@ -298,6 +240,9 @@ async fn table(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failur
         metric::find(&metric).map_or(metric.as_str(), |m| m.title),
         column.label
     );
+    if spec.from.is_none() && spec.to.is_none() {
+        spec.made_of = Some((points_made_of, points_made_of));
+    }
     spec.x = XKind::Epoch;
     spec.y = metric;
     Ok(spec)
@@ -335,59 +280,4 @@ pub fn spark(points: &[(f64, f64)], head: &MetricHead) -> String {
         rungs_report::format::number(&head.name, *last)
     );
     chart::sparkline(points, 70, 20, &label)
-}
-
-/// Points as drawn, for the read-out.
-#[derive(serde::Serialize)]
-struct Points {
-    x: &'static str,
-    y: String,
-    digits: usize,
-    series: Vec<PointsOf>,
-}
-
-#[derive(serde::Serialize)]
-struct PointsOf {
-    label: String,
-    colour: usize,
-    points: Vec<(f64, f64)>,
-}
-
-/// First, lowest, highest and last of every pixel column: what the picture shows, and no more than
-/// a browser can hold.
-fn points(spec: &ChartSpec) -> Points {
-    let all = spec
-        .series
-        .iter()
-        .flat_map(|s| &s.points)
-        .map(|p| p.0)
-        .filter(|x| x.is_finite());
-    let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| {
-        (a.min(x), b.max(x))
-    });
-    let (low, high) = (spec.from.unwrap_or(low), spec.to.unwrap_or(high));
-    let column = |x: f64| {
-        ((x - low) / (high - low).max(f64::MIN_POSITIVE) * f64::from(spec.width)).floor() as i64
-    };
-    let series = spec.series.iter().map(|s| {
-        let inside: Vec<_> = s
-            .points
-            .iter()
-            .copied()
-            .filter(|(x, _)| (low..=high).contains(x))
-            .collect();
-        let points = decimate(&inside, column).into_iter().flatten().collect();
-        PointsOf {
-            label: s.label.clone(),
-            colour: s.colour % crate::pages::table::COLORS,
-            points,
-        }
-    });
-    let digits = metric::find(&spec.y).map_or(4, |m| m.digits);
-    Points {
-        x: spec.x.word(),
-        y: spec.y.clone(),
-        digits,
-        series: series.collect(),
-    }
 }

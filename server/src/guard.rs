@@ -1,17 +1,18 @@
-//! Who may read: Host and Origin of every request, the token of a server that other machines can
-//! reach, and the headers that keep a page from loading anything foreign.
+//! Who may read and who may change: Host and Origin of every request, the token where it is needed, and
+//! the headers that keep a page from loading anything foreign.
 
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 
 use crate::error::Failure;
+use crate::token::{self, Keys, text};
 
 /// What HTML pages may load: our own style sheet, script, charts. Nothing inline, nobody else's.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
@@ -21,130 +22,151 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'sel
 pub const DOCUMENT_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups";
 
-const COOKIE: &str = "rungs";
+/// Addresses that take a POST; everything else only shows.
+const CHANGING: [&str; 3] = ["/enter", "/requests", "/api/v1/requests"];
 
 /// The rule of one server.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// `Some` where reading needs it: the digest of the token.
-    token: Option<Arc<blake3::Hash>>,
+    source: Source,
+    /// Reading is open (loopback), else it needs the token too.
+    open: bool,
+    /// Digest of the code of the one-time link, until somebody uses it.
+    link: Arc<Mutex<Option<blake3::Hash>>>,
+}
+
+/// Where the token comes from.
+#[derive(Debug, Clone)]
+enum Source {
+    /// There is none: nothing can be changed.
+    None,
+    /// Known from the start.
+    Fixed(Keys),
+    /// HOME/server.token or RUNGS_TOKEN, looked up when needed: a home may come later than its server, and
+    /// who deletes the file takes all rights back.
+    File(PathBuf),
+}
+
+/// What a visitor may do; every handler finds it among the request's extensions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Visitor {
+    /// The field of this browser's forms: a cookie was shown.
+    pub form_field: Option<String>,
+    /// `Authorization: Bearer` held the token.
+    pub bearer: bool,
 }
 
 impl Guard {
-    /// Reading is open; only this machine's names are accepted as Host.
-    pub fn loopback() -> Self {
-        Guard { token: None }
-    }
-
-    /// Reading needs `token`.
-    pub fn with_token(token: &str) -> Self {
+    fn new(source: Source, open: bool) -> Self {
         Guard {
-            token: Some(Arc::new(blake3::hash(token.as_bytes()))),
+            source,
+            open,
+            link: Arc::default(),
         }
     }
 
-    /// The rule for an address: open on loopback, else with the home's token.
+    /// Reading is open, nothing can be changed; only this machine's names are accepted as Host.
+    pub fn loopback() -> Self {
+        Guard::new(Source::None, true)
+    }
+
+    /// As [`Guard::loopback`], and who has `token` may change things.
+    pub fn loopback_with_token(token: &str) -> Self {
+        Guard::new(Source::Fixed(Keys::of(token)), true)
+    }
+
+    /// Reading needs `token` too.
+    pub fn with_token(token: &str) -> Self {
+        Guard::new(Source::Fixed(Keys::of(token)), false)
+    }
+
+    /// The rule for an address: reading is open on loopback. Elsewhere the token must be there, or be drawn.
     pub fn of_address(ip: IpAddr, token_file: &Path) -> io::Result<Self> {
-        if ip.is_loopback() {
-            Ok(Guard::loopback())
-        } else {
-            Ok(Guard::with_token(&token(token_file)?))
+        if !ip.is_loopback() {
+            token::token(token_file)?;
+        }
+        Ok(Guard::new(
+            Source::File(token_file.to_owned()),
+            ip.is_loopback(),
+        ))
+    }
+
+    /// `None` where nothing can be changed. An error says why the token cannot be had.
+    pub fn keys(&self) -> Result<Option<Keys>, Failure> {
+        match &self.source {
+            Source::None => Ok(None),
+            Source::Fixed(keys) => Ok(Some(keys.clone())),
+            Source::File(path) => match token::token(path) {
+                Ok(token) => Ok(Some(Keys::of(&token))),
+                Err(error) => Err(Failure {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    code: "no_token",
+                    message: format!(
+                        "Nothing can be changed: the token file {} cannot be used: {error}.",
+                        path.display()
+                    ),
+                }),
+            },
         }
     }
 
-    /// Compared as digests, which takes the same time wherever they differ.
-    fn token_holds(&self, given: &str) -> bool {
-        self.token
-            .as_ref()
-            .is_some_and(|digest| **digest == blake3::hash(given.as_bytes()))
+    /// Path and query of a link that gives the right to change things to the first who opens it.
+    pub fn one_time_link(&self) -> io::Result<String> {
+        let code = token::draw()?;
+        *self.link.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(blake3::hash(code.as_bytes()));
+        Ok(format!("/enter?code={code}"))
     }
 
-    /// What the cookie holds: derived, so that the token itself stays out of the browser.
-    fn cookie_value(digest: &blake3::Hash) -> String {
-        blake3::derive_key("rungs 2026 dashboard cookie", digest.as_bytes())
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
-    }
-
-    fn may_read(&self, headers: &HeaderMap) -> bool {
-        let Some(digest) = &self.token else {
-            return true;
-        };
-        let text = |name| {
-            headers
-                .get(name)
-                .and_then(|v: &HeaderValue| v.to_str().ok())
-        };
-        if text(header::AUTHORIZATION)
-            .and_then(|v| v.strip_prefix("Bearer "))
-            .is_some_and(|t| self.token_holds(t))
-        {
-            return true;
+    /// Whether this is the code of the link that nobody has used. Now somebody has.
+    pub fn use_link(&self, code: &str) -> bool {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = *link == Some(blake3::hash(code.as_bytes()));
+        if holds {
+            *link = None;
         }
-        let expected = blake3::hash(Self::cookie_value(digest).as_bytes());
-        text(header::COOKIE)
-            .unwrap_or("")
-            .split(';')
-            .filter_map(|pair| pair.trim().split_once('='))
-            .any(|(name, value)| name == COOKIE && blake3::hash(value.as_bytes()) == expected)
+        holds
     }
-}
 
-/// The token that `RUNGS_TOKEN` or the file holds; a new one is drawn and written (mode 0600) where
-/// there is none.
-pub fn token(file: &Path) -> io::Result<String> {
-    use std::io::{Read, Write};
-    use std::os::unix::fs::OpenOptionsExt;
-    if let Ok(token) = std::env::var("RUNGS_TOKEN")
-        && !token.is_empty()
-    {
-        return Ok(token);
-    }
-    match std::fs::read_to_string(file) {
-        Ok(text) if text.trim().len() >= 16 => return Ok(text.trim().to_owned()),
-        Ok(_) => {
-            return Err(io::Error::other(format!(
-                "{} holds no token of 16 characters or more; delete it and a new one is drawn",
-                file.display()
-            )));
+    /// Who asks. Without a cookie and without a token nothing is looked up.
+    fn visitor(&self, headers: &HeaderMap) -> Visitor {
+        if !headers.contains_key(header::COOKIE) && !headers.contains_key(header::AUTHORIZATION) {
+            return Visitor::default();
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+        match self.keys() {
+            Ok(Some(keys)) => Visitor {
+                form_field: keys.form_field(headers),
+                bearer: keys.bears(headers),
+            },
+            Ok(None) => Visitor::default(),
+            Err(failure) => {
+                tracing::warn!("{}", failure.message);
+                Visitor::default()
+            }
+        }
     }
-    let mut random = [0_u8; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let token: String = random.iter().map(|b| format!("{b:02x}")).collect();
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)?;
-    out.write_all(token.as_bytes())?;
-    out.sync_all()?;
-    Ok(token)
 }
 
 /// The middleware before every route.
-pub async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match refuse(&guard, &request) {
+pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let visitor = guard.visitor(request.headers());
+    match refuse(&guard, &visitor, &request) {
         Some(failure) => failure.into_response(),
-        None => next.run(request).await,
+        None => {
+            request.extensions_mut().insert(visitor);
+            next.run(request).await
+        }
     }
 }
 
-fn refuse(guard: &Guard, request: &Request) -> Option<Failure> {
+fn refuse(guard: &Guard, visitor: &Visitor, request: &Request) -> Option<Failure> {
     let headers = request.headers();
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|v: &HeaderValue| v.to_str().ok())
-    };
-    let host = text(header::HOST)
+    let path = request.uri().path();
+    let host = text(headers, header::HOST)
         .or(request.uri().authority().map(|a| a.as_str()))
         .unwrap_or("");
     // A foreign page that made its own name resolve to 127.0.0.1 still sends its own name here.
-    if guard.token.is_none() && !is_this_machine(host) {
+    if guard.open && !is_this_machine(host) {
         return Some(Failure {
             status: StatusCode::MISDIRECTED_REQUEST,
             code: "foreign_host",
@@ -153,33 +175,45 @@ fn refuse(guard: &Guard, request: &Request) -> Option<Failure> {
             ),
         });
     }
-    if let Some(origin) = text(header::ORIGIN)
-        && origin
+    let foreign = text(headers, header::ORIGIN).is_some_and(|origin| {
+        origin
             .split_once("://")
             .is_none_or(|(_, name)| name != host)
-    {
+    });
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    // What browsers say of their own accord, also where they leave Origin out.
+    let elsewhere = !reading
+        && headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site != "same-origin" && site != "none");
+    if foreign || elsewhere {
         return Some(Failure {
             status: StatusCode::FORBIDDEN,
             code: "foreign_origin",
             message: "Requests from pages of other sites are refused.".to_owned(),
         });
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    let changing = *request.method() == Method::POST && CHANGING.contains(&path);
+    if !reading && !changing {
         return Some(Failure {
             status: StatusCode::METHOD_NOT_ALLOWED,
             code: "read_only",
-            message: "The dashboard only shows; it changes nothing. Use the runner's commands."
+            message: "This address only shows. What can be changed is asked for by POST to /requests (forms) \
+                      or /api/v1/requests (JSON), or with the runner's commands."
                 .to_owned(),
         });
     }
-    let open = matches!(request.uri().path(), "/healthz" | "/enter")
-        || request.uri().path().starts_with("/static/");
-    if !open && !guard.may_read(headers) {
+    let open = guard.open
+        || matches!(path, "/healthz" | "/enter")
+        || path.starts_with("/static/")
+        || visitor.bearer
+        || visitor.form_field.is_some();
+    if !open {
         return Some(Failure {
             status: StatusCode::UNAUTHORIZED,
             code: "token_needed",
-            message: "Reading needs the home's token: open /enter?token=TOKEN once, or send \"Authorization: Bearer TOKEN\". \
-                      The token is in the file server.token of the home."
+            message: "Reading needs the home's token: open the one-time link that the server printed, or /enter and \
+                      paste the token, or send \"Authorization: Bearer TOKEN\". The token is in the file server.token of the home."
                 .to_owned(),
         });
     }
@@ -196,37 +230,6 @@ fn is_this_machine(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Query of `/enter`.
-#[derive(serde::Deserialize)]
-pub struct Enter {
-    /// The home's token.
-    token: String,
-}
-
-/// `GET /enter?token=`: exchanges the token for a cookie, once.
-pub async fn enter(
-    State(guard): State<Guard>,
-    Query(query): Query<Enter>,
-) -> Result<Response, Failure> {
-    let Some(digest) = guard.token.clone() else {
-        return Ok(Redirect::to("/").into_response());
-    };
-    if !guard.token_holds(query.token.trim()) {
-        return Err(Failure {
-            status: StatusCode::UNAUTHORIZED,
-            code: "wrong_token",
-            message:
-                "That is not the token of this home. It is in the file server.token of the home."
-                    .to_owned(),
-        });
-    }
-    let cookie = format!(
-        "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000",
-        Guard::cookie_value(&digest)
-    );
-    Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response())
-}
-
 /// Headers of every answer.
 pub async fn seal(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
@@ -240,7 +243,8 @@ pub async fn seal(request: Request, next: Next) -> Response {
     );
     headers.insert(
         header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
+        // Not no-referrer: browsers would send `Origin: null` with our own forms.
+        HeaderValue::from_static("same-origin"),
     );
     headers.insert(
         "cross-origin-opener-policy",
@@ -285,41 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_not_the_token() {
-        let guard = Guard::with_token("0123456789abcdef");
-        let digest = guard.token.clone().expect("a token was given");
-        let value = Guard::cookie_value(&digest);
-        let mut headers = HeaderMap::new();
-        assert!(!guard.may_read(&headers));
-        headers.insert(
-            header::COOKIE,
-            HeaderValue::from_str(&format!("a=b; rungs={value}")).expect("ascii"),
-        );
-        assert!(guard.may_read(&headers));
-        headers.insert(
-            header::COOKIE,
-            HeaderValue::from_static("rungs=0123456789abcdef"),
-        );
-        assert!(!guard.may_read(&headers));
-        headers.insert(
-            header::AUTHORIZATION,
-            HeaderValue::from_static("Bearer 0123456789abcdef"),
-        );
-        assert!(guard.may_read(&headers));
-    }
-
-    #[test]
-    fn a_token_is_drawn_once_and_private() {
-        use std::os::unix::fs::PermissionsExt;
-        let home = tempfile::tempdir().expect("a directory");
-        let file = home.path().join("server.token");
-        let first = token(&file).expect("drawn");
-        assert_eq!(first.len(), 64);
-        assert_eq!(token(&file).expect("read"), first);
-        let mode = std::fs::metadata(&file)
-            .expect("there")
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
+    fn a_one_time_link_works_once() {
+        let guard = Guard::loopback_with_token("0123456789abcdef");
+        assert!(!guard.use_link(""), "none was made");
+        let link = guard.one_time_link().expect("drawn");
+        let code = link.strip_prefix("/enter?code=").expect("a link");
+        assert!(!guard.use_link("wrong"));
+        assert!(guard.use_link(code));
+        assert!(!guard.use_link(code));
     }
 }

@@ -1,5 +1,5 @@
-//! The dashboard and the JSON API over one home. It only reads: pages, charts and exports come from
-//! `rungs_report` over what `rungs_store` tells.
+//! The dashboard and the JSON API over one home. Pages, charts and exports come from `rungs_report` over
+//! what `rungs_store` tells; what a button asks for becomes a request file for the scheduler.
 //!
 //! | question | module |
 //! |---|---|
@@ -9,7 +9,9 @@
 //! | JSON? downloads? | [`api`], [`export`] |
 //! | how does an open page learn of news? | [`events`], with static/rungs.js |
 //! | an experiment, its plan and results in one? | [`view`] (the runner prints the same) |
-//! | who may read? | [`guard`] |
+//! | who may read, and who may change? | [`guard`], [`token`] |
+//! | what does a button do? | [`control`] |
+//! | the files of a run? its log as it grows? | [`files`] |
 //! | what is a visitor told when it fails? | [`error`] |
 //!
 //! Architecture invariants: the database is opened for reading only; all state of a page is in its
@@ -20,14 +22,18 @@ pub mod api;
 mod assets;
 mod caching;
 pub mod charts;
+pub mod control;
 pub mod error;
 pub mod events;
 pub mod export;
+pub mod files;
+mod gpu;
 pub mod guard;
 mod human;
 pub mod pages;
 mod serve;
 mod state;
+pub mod token;
 pub mod view;
 
 pub use serve::{Listen, ServeError, bind, serve};
@@ -36,9 +42,10 @@ pub use state::Dashboard;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -48,8 +55,9 @@ use guard::Guard;
 /// Longest that an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Every address of the dashboard. `guard` says who may read.
+/// Every address of the dashboard. `guard` says who may read, and who may change.
 pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
+    let small = || DefaultBodyLimit::max(control::MOST_BYTES);
     let answers = Router::new()
         .route("/", get(pages::overview::get))
         .route("/tables/{experiment}", get(pages::table::get))
@@ -59,6 +67,9 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
             get(pages::run::pictures::get),
         )
         .route("/queue", get(pages::queue::get))
+        .route("/requests", post(control::post).layer(small()))
+        .route("/api/v1/requests", post(control::post_json).layer(small()))
+        .route("/api/v1/requests/{id}", get(control::look))
         .route("/claims", get(pages::claims::get))
         .route("/api/v1/claims", get(api::claims))
         .route("/charts/{chart}", get(charts::get))
@@ -75,8 +86,11 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
             StatusCode::GATEWAY_TIMEOUT,
             TIMEOUT,
         ));
-    // Outside of the layers above: a stream has no digest and no end.
-    let stream = Router::new().route("/api/v1/events", get(events::get));
+    // Outside of the layers above: a stream has no digest and no end, and a checkpoint is large.
+    let stream = Router::new()
+        .route("/api/v1/events", get(events::get))
+        .route("/api/v1/runs/{run}/log", get(files::follow))
+        .route("/runs/{run}/files/{*name}", get(files::get));
     Router::new()
         .merge(answers)
         .merge(stream)
@@ -85,7 +99,12 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .with_state(dashboard.clone())
         .merge(
             Router::new()
-                .route("/enter", get(guard::enter))
+                .route(
+                    "/enter",
+                    get(pages::enter::get)
+                        .post(pages::enter::post)
+                        .layer(small()),
+                )
                 .with_state(guard.clone()),
         )
         .layer(from_fn_with_state(guard, guard::check))

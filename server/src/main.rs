@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rungs_spec::home::Home;
 
-/// Serve the dashboard and the JSON API of one home. It only reads.
+/// Serve the dashboard and the JSON API of one home, without a scheduler.
 #[derive(Debug, Parser)]
 #[command(name = "server", version)]
 struct Options {
@@ -25,7 +25,7 @@ struct Options {
     /// Address; port 0 lets the system choose. Any but a loopback address needs the home's token.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "IP:PORT")]
     bind: SocketAddr,
-    /// Print {"address", "url"} on standard output once it listens.
+    /// Print {"address", "url", "link"} on standard output once it listens.
     #[arg(long)]
     json: bool,
 }
@@ -52,8 +52,12 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let db = rungs_store::database_path(&home, options.db.as_deref());
     let listen = rungs_server::bind(&home, options.bind).await?;
     eprintln!("Dashboard of {}: {}", home.dir().display(), listen.url);
+    if let Some(link) = &listen.link {
+        eprintln!("To change things from a browser, open this once: {link}");
+    }
     if options.json {
-        let line = serde_json::json!({"address": listen.address, "url": listen.url});
+        let line =
+            serde_json::json!({"address": listen.address, "url": listen.url, "link": listen.link});
         #[expect(clippy::print_stdout, reason = "the result that --json asks for")]
         {
             println!("{line}");

@@ -52,8 +52,11 @@ pub struct Listen {
     guard: Guard,
     /// Where it really listens: port 0 is replaced by the one the system chose.
     pub address: SocketAddr,
-    /// What a person opens: with the token where one is needed.
+    /// What a person opens.
     pub url: String,
+    /// As `url`, and gives the right to change things to the first who opens it; `None` where there is no
+    /// token (no home yet), which is only on loopback.
+    pub link: Option<String>,
 }
 
 /// Binds `address`. Loopback addresses are open to read; any other needs the home's token, which is
@@ -74,25 +77,25 @@ pub async fn bind(home: &Home, address: SocketAddr) -> Result<Listen, ServeError
     let address = listener
         .local_addr()
         .map_err(|source| ServeError::Bind { address, source })?;
-    let url = if address.ip().is_loopback() {
-        format!("http://{address}/")
+    let host = if address.ip().is_unspecified() {
+        IpAddr::from([127, 0, 0, 1])
     } else {
-        let host = if address.ip().is_unspecified() {
-            IpAddr::from([127, 0, 0, 1])
-        } else {
-            address.ip()
-        };
-        let host = SocketAddr::new(host, address.port());
-        format!(
-            "http://{host}/enter?token={}",
-            crate::guard::token(&path).map_err(token)?
-        )
+        address.ip()
+    };
+    let host = format!("http://{}", SocketAddr::new(host, address.port()));
+    let link = match guard.keys() {
+        Ok(_) => Some(host.clone() + &guard.one_time_link().map_err(token)?),
+        Err(failure) => {
+            tracing::info!("{}", failure.message);
+            None
+        }
     };
     Ok(Listen {
         listener,
         guard,
         address,
-        url,
+        url: host + "/",
+        link,
     })
 }
 

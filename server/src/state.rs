@@ -14,6 +14,7 @@ use rungs_store::Store;
 use rungs_store::world::HomeWorld;
 use tokio::sync::Mutex;
 
+use crate::control::Memory;
 use crate::error::Failure;
 use crate::view::{self, View};
 
@@ -26,6 +27,8 @@ struct Inner {
     db: PathBuf,
     /// The open database, and which file it is: a rebuilt database is another file.
     store: Mutex<Option<(FileId, Store)>>,
+    /// What was asked of the scheduler here.
+    memory: Memory,
 }
 
 type FileId = (u64, u64);
@@ -41,12 +44,18 @@ impl Dashboard {
             home,
             db,
             store: Mutex::new(None),
+            memory: Memory::default(),
         }))
     }
 
     /// The home.
     pub fn home(&self) -> &Home {
         &self.0.home
+    }
+
+    /// What was asked of the scheduler through this server.
+    pub fn memory(&self) -> &Memory {
+        &self.0.memory
     }
 
     /// The database; `None` while there is none. It is opened again when its file was replaced.

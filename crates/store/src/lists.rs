@@ -155,6 +155,19 @@ pub struct AttemptRow {
     pub images_per_s: f64,
 }
 
+/// A checkpoint that was written, as its newest event has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointRow {
+    /// Below the run's directory.
+    pub file: String,
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// Digest of the file.
+    pub blake3: String,
+}
+
 /// What the scheduler last said of a slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlotRow {
@@ -220,6 +233,12 @@ impl Store {
     pub async fn attempts(&self, run: &RunKey) -> Result<Vec<AttemptRow>, StoreError> {
         let mut tx = self.read().await?;
         attempts(&mut tx, run).await.map_err(self.here())
+    }
+
+    /// Checkpoints that a run wrote, by file; an older one of the same name is overwritten.
+    pub async fn checkpoints(&self, run: &RunKey) -> Result<Vec<CheckpointRow>, StoreError> {
+        let mut tx = self.read().await?;
+        checkpoints(&mut tx, run).await.map_err(self.here())
     }
 
     /// Grows with every write, by whichever process: poll it to know when to read again.
@@ -301,6 +320,34 @@ async fn runs(tx: &mut SqliteConnection, filter: &RunFilter) -> Result<Vec<RunRo
         });
     }
     Ok(runs)
+}
+
+async fn checkpoints(
+    tx: &mut SqliteConnection,
+    run: &RunKey,
+) -> Result<Vec<CheckpointRow>, StoreError> {
+    let key = run.as_str();
+    let rows = sqlx::query!(
+        "SELECT c.file, c.step, c.epoch, c.blake3 FROM checkpoints c JOIN runs r ON r.id = c.run_id
+         WHERE r.key = ? ORDER BY c.file, c.step",
+        key
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut found: Vec<CheckpointRow> = Vec::new();
+    for row in rows {
+        let checkpoint = CheckpointRow {
+            file: row.file,
+            step: count(row.step),
+            epoch: count(row.epoch),
+            blake3: row.blake3,
+        };
+        match found.last_mut() {
+            Some(last) if last.file == checkpoint.file => *last = checkpoint,
+            _ => found.push(checkpoint),
+        }
+    }
+    Ok(found)
 }
 
 async fn find(tx: &mut SqliteConnection, prefix: &str) -> Result<RunKey, StoreError> {

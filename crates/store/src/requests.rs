@@ -75,3 +75,31 @@ pub fn remove(path: &Path) -> Result<(), StoreError> {
         Ok(()) => durable::sync_dir(durable::parent_of(path)).map_err(error),
     }
 }
+
+/// Leaves the reason why a request is refused beside it, for who asked. Before [`remove`]: who finds the
+/// request gone and no reason may take it for carried out.
+pub fn refuse(request: &Path, reason: &str) -> Result<(), StoreError> {
+    let path = refusal_path(request);
+    durable::write(&path, reason.as_bytes())
+        .map_err(|e| StoreError::file(&path, "cannot be written", e))
+}
+
+/// Why a request was refused, if it was; asked once by who wrote it.
+pub fn take_refusal(request: &Path) -> Option<String> {
+    let path = refusal_path(request);
+    let reason = std::fs::read_to_string(&path).ok()?;
+    if let Err(error) = std::fs::remove_file(&path) {
+        tracing::warn!(file = %path.display(), %error, "cannot remove a refusal");
+    }
+    Some(reason)
+}
+
+fn refusal_path(request: &Path) -> PathBuf {
+    request.with_extension("refused.txt")
+}
+
+/// The file of the request of that id; `None` where the text is no id, so that no text becomes a path.
+pub fn path_of(dir: &Path, id: &str) -> Option<PathBuf> {
+    let id = Uuid::parse_str(id).ok()?;
+    Some(dir.join(format!("{}.json", id.hyphenated())))
+}

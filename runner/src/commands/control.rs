@@ -1,4 +1,4 @@
-//! `runner cancel`, `retry`, `pause`, `resume`: leaves a request, and carries it out itself where no
+//! `runner cancel`, `retry`, `priority`, `pause`, `resume`: leaves a request, and carries it out itself where no
 //! scheduler is there to do it.
 
 use std::time::Duration;
@@ -7,12 +7,12 @@ use anyhow::bail;
 use rungs_spec::home::Request;
 use rungs_store::requests;
 
-use crate::cli::RunArgs;
+use crate::cli::{PriorityArgs, RunArgs};
 use crate::context::Context;
 use crate::executor::{local, slurm};
 use crate::output;
 use crate::scheduler::catchup::Orphan;
-use crate::scheduler::requests::{carry_out_all, take_refusal};
+use crate::scheduler::requests::carry_out_all;
 use crate::scheduler::{SchedulerLock, catchup};
 
 pub(super) async fn cancel(context: &Context, args: &RunArgs) -> anyhow::Result<()> {
@@ -25,6 +25,13 @@ pub(super) async fn retry(context: &Context, args: &RunArgs) -> anyhow::Result<(
     let run = context.must_read().await?.find_run(&args.run).await?;
     let done = format!("queued {} again", run.short());
     ask(context, &Request::Retry { run }, &done).await
+}
+
+pub(super) async fn priority(context: &Context, args: &PriorityArgs) -> anyhow::Result<()> {
+    let run = context.must_read().await?.find_run(&args.run).await?;
+    let priority = args.priority;
+    let done = format!("{} waits with priority {priority}", run.short());
+    ask(context, &Request::Priority { run, priority }, &done).await
 }
 
 pub(super) async fn pause(context: &Context) -> anyhow::Result<()> {
@@ -64,7 +71,7 @@ async fn ask(context: &Context, request: &Request, done: &str) -> anyhow::Result
         tokio::time::sleep(Duration::from_millis(50)).await;
         waited += Duration::from_millis(50);
     }
-    if let Some(reason) = take_refusal(&path) {
+    if let Some(reason) = requests::take_refusal(&path) {
         bail!("{reason}");
     }
     if context.json {

@@ -23,14 +23,19 @@ pub(super) async fn run(context: &Context, args: &DashboardArgs) -> anyhow::Resu
     let executor = Executor::of(args.executor.executor, &context.home).await?;
     let listen = rungs_server::bind(&context.home, args.bind).await?;
     if context.json {
-        let (address, url) = (listen.address, &listen.url);
-        output::print_json(&serde_json::json!({ "address": address, "url": url }))?;
+        let (address, url, link) = (listen.address, &listen.url, &listen.link);
+        output::print_json(&serde_json::json!({ "address": address, "url": url, "link": link }))?;
     } else {
         output::print(&format!(
             "Dashboard of {}: {}",
             context.home.dir().display(),
             listen.url
         ))?;
+        if let Some(link) = &listen.link {
+            output::print(&format!(
+                "To change things from a browser, open this once: {link}"
+            ))?;
+        }
     }
     let mut served = stop.clone();
     let until = async move {

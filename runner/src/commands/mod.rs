@@ -54,6 +54,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Compare(args) => compare::run(&context, &args).await,
         Command::Cancel(args) => control::cancel(&context, &args).await,
         Command::Retry(args) => control::retry(&context, &args).await,
+        Command::Priority(args) => control::priority(&context, &args).await,
         Command::Pause => control::pause(&context).await,
         Command::Resume => control::resume(&context).await,
         Command::Data(args) => data::run(&context, &args),

@@ -1,7 +1,6 @@
 //! Carries out what server and command line ask of the scheduler.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -35,26 +34,12 @@ pub async fn carry_out_all(
             Err(error) => {
                 let reason = failure::paragraph(&error);
                 tracing::warn!(request = %waiting.path.display(), "refused a request: {reason}");
-                files::write_atomically(&refusal_path(&waiting.path), reason.as_bytes())?;
+                requests::refuse(&waiting.path, &reason)?;
             }
         }
         requests::remove(&waiting.path)?;
     }
     Ok(cancelled)
-}
-
-/// Why a request was refused, if it was; asked once by who wrote it.
-pub fn take_refusal(request: &Path) -> Option<String> {
-    let path = refusal_path(request);
-    let reason = std::fs::read_to_string(&path).ok()?;
-    if let Err(error) = std::fs::remove_file(&path) {
-        tracing::warn!(file = %path.display(), %error, "cannot remove a refusal");
-    }
-    Some(reason)
-}
-
-fn refusal_path(request: &Path) -> PathBuf {
-    request.with_extension("refused.txt")
 }
 
 async fn carry_out(
@@ -102,7 +87,14 @@ async fn carry_out(
         },
         Request::Retry { run } => retry(ledger, run).await?,
         Request::Priority { run, priority } => {
-            state_of(ledger, &run).await?;
+            let state = state_of(ledger, &run).await?.state;
+            if !matches!(state, RunState::Queued | RunState::Blocked) {
+                bail!(
+                    "run {} is {}: only a run that waits has a place in the queue",
+                    run.short(),
+                    state.word()
+                );
+            }
             ledger
                 .decide(vec![JournalEntry::Priority { run, priority }])
                 .await?;

@@ -1,6 +1,8 @@
 //! HTML: one file per page, and what all pages share.
 
 pub mod claims;
+pub mod controls;
+pub mod enter;
 pub mod overview;
 pub mod queue;
 pub mod run;
@@ -54,7 +56,7 @@ impl Layout {
         })
     }
 
-    fn bare(here: &'static str) -> Self {
+    pub(crate) fn bare(here: &'static str) -> Self {
         Layout {
             css: assets::address("rungs.css"),
             js: assets::address("rungs.js"),

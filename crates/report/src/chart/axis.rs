@@ -1,6 +1,6 @@
 //! Ranges, ticks and their labels.
 
-use super::{XKind, YScale};
+use super::{XKind, YScale, calendar};
 
 /// One axis: its range and where its grid lines stand.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,14 @@ impl Axis {
     /// x: exactly from the first to the last point, at most `ticks` labels.
     pub fn x(min: f64, max: f64, ticks: usize, kind: XKind) -> Axis {
         let (min, max) = widened(min, max);
+        if kind == XKind::Wall {
+            return Axis {
+                min,
+                max,
+                log: false,
+                ticks: calendar::ticks(min, max, ticks),
+            };
+        }
         let (unit, _) = time_unit(kind, max);
         let step = nice_step((max - min) / unit, ticks);
         let whole = kind == XKind::Step || (kind == XKind::Epoch && max - min >= 3.0);

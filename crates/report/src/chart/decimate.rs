@@ -11,12 +11,41 @@ pub fn decimate(points: &[(f64, f64)], column: impl Fn(f64) -> i64) -> Vec<Vec<(
         .filter(|l| !l.is_empty())
     {
         let mut kept = Vec::new();
-        for group in line.chunk_by(|a, b| column(a.0) == column(b.0)) {
-            keep(group, &mut kept);
+        // As chunk_by would, but every column is computed once: series are long.
+        let (mut start, mut now) = (0, column(line[0].0));
+        for (i, point) in line.iter().enumerate() {
+            let at = column(point.0);
+            if at != now {
+                keep(&line[start..i], &mut kept);
+                (start, now) = (i, at);
+            }
         }
+        keep(&line[start..], &mut kept);
         lines.push(kept);
     }
     lines
+}
+
+/// As [`decimate`] for bands (x, low, high): of every pixel column the lowest low and the highest high.
+pub fn envelope(
+    points: &[(f64, f64, f64)],
+    column: impl Fn(f64) -> i64,
+) -> Vec<Vec<(f64, f64, f64)>> {
+    let broken = |p: &(f64, f64, f64)| !(p.0.is_finite() && p.1.is_finite() && p.2.is_finite());
+    let mut parts = Vec::new();
+    for part in points.split(broken).filter(|p| !p.is_empty()) {
+        let mut kept = Vec::new();
+        for group in part.chunk_by(|a, b| column(a.0) == column(b.0)) {
+            let low = group.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
+            let high = group.iter().map(|p| p.2).fold(f64::NEG_INFINITY, f64::max);
+            kept.push((group[0].0, low, high));
+            if group.len() > 1 {
+                kept.push((group[group.len() - 1].0, low, high));
+            }
+        }
+        parts.push(kept);
+    }
+    parts
 }
 
 /// First, minimum, maximum and last of one column, in their order.
@@ -56,6 +85,25 @@ mod tests {
             column,
         );
         assert_eq!(lines, vec![vec![(0.0, 1.0)], vec![(3.0, 2.0)]]);
+    }
+
+    #[test]
+    fn a_band_keeps_its_extremes() {
+        let points = [
+            (0.0, 1.0, 2.0),
+            (1.0, 0.5, 1.5),
+            (2.0, 0.7, 9.0),
+            (8.0, 1.0, 1.0),
+            (9.0, f64::NAN, 1.0),
+            (10.0, 3.0, 4.0),
+        ];
+        assert_eq!(
+            envelope(&points, column),
+            vec![
+                vec![(0.0, 0.5, 9.0), (2.0, 0.5, 9.0), (8.0, 1.0, 1.0)],
+                vec![(10.0, 3.0, 4.0)]
+            ]
+        );
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::decimate::decimate;
+use super::decimate::{decimate, envelope};
 use super::layout::Layout;
 use super::smooth::ema;
 use super::theme::{self, INK, LINE, MUTE, PANEL};
@@ -41,6 +41,12 @@ pub(super) fn draw<DB: DrawingBackend>(
     pen.root.fill(&pen.colour(PANEL))?;
     pen.grid()?;
     pen.frame_text()?;
+    pen.marks()?;
+    pen.bands()?;
+    for (series, points) in layout.spec.behind.iter().zip(&layout.behind) {
+        let colour = pen.colour(theme::row(series.colour)).to_rgba();
+        pen.line(points, colour.mix(0.4), 1.0)?;
+    }
     if layout.spec.smooth > 0.0 {
         for (series, points) in layout.spec.series.iter().zip(&layout.visible) {
             pen.raw(points, theme::row(series.colour))?;
@@ -182,6 +188,49 @@ impl<DB: DrawingBackend> Pen<'_, DB> {
         }
         let dense = points.len() as f64 > (self.layout.right - self.layout.left) * 0.8;
         self.line(points, colour, if dense { 1.25 } else { 2.0 })
+    }
+
+    /// Dashed from top to bottom, with what happened there where there is room for it.
+    fn marks(&self) -> Drawn<DB> {
+        let l = self.layout;
+        let colour = self.colour(MUTE).to_rgba();
+        let mut free = l.left;
+        for mark in &l.spec.marks {
+            if !(l.x.min..=l.x.max).contains(&mark.x) {
+                continue;
+            }
+            let x = Self::crisp(l.px(mark.x));
+            let mut y = l.top;
+            while y < l.bottom {
+                let end = (y + 3.0).min(l.bottom);
+                self.stroke(vec![self.at((x, y)), self.at((x, end))], colour, 1.0)?;
+                y += 6.0;
+            }
+            let needs = 6.0 * mark.label.chars().count() as f64 + 8.0;
+            if x >= free && x + needs <= l.right {
+                let place = (x + 4.0, l.bottom - 8.0);
+                self.text(&mark.label, place, HPos::Left, 11.0, MUTE, false)?;
+                free = x + needs;
+            }
+        }
+        Ok(())
+    }
+
+    fn bands(&self) -> Drawn<DB> {
+        let l = self.layout;
+        for band in &l.spec.bands {
+            let colour = self.colour(theme::row(band.colour)).mix(0.16);
+            let inside = |p: &&(f64, f64, f64)| (l.x.min..=l.x.max).contains(&p.0);
+            let points: Vec<_> = band.points.iter().filter(inside).copied().collect();
+            for part in envelope(&points, |x| l.column(x)) {
+                let floor = |y: f64| if l.y.log { y.max(l.y.min) } else { y };
+                let low = part.iter().map(|p| self.at((l.px(p.0), l.py(floor(p.1)))));
+                let high = part.iter().map(|p| self.at((l.px(p.0), l.py(floor(p.2)))));
+                let outline: Vec<(i32, i32)> = high.chain(low.rev()).collect();
+                self.root.draw(&Polygon::new(outline, colour))?;
+            }
+        }
+        Ok(())
     }
 
     /// The raw line behind a smoothed one.

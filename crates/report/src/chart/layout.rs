@@ -3,7 +3,7 @@
 use rungs_spec::metric;
 
 use super::axis::{Axis, time_unit};
-use super::{ChartSpec, XKind, YScale};
+use super::{ChartSpec, XKind, YScale, calendar};
 use crate::format::grouped;
 
 /// Width of a digit at 12 px, about: text is never measured.
@@ -20,8 +20,12 @@ pub(super) struct Layout<'a> {
     pub y: Axis,
     /// Points of each series inside [from, to], with values cut off the axis as NaN.
     pub visible: Vec<Vec<(f64, f64)>>,
+    /// As `visible`, of [`ChartSpec::behind`].
+    pub behind: Vec<Vec<(f64, f64)>>,
     /// Points shown, of all series.
     pub shown: usize,
+    /// Points that there are, shown or not.
+    pub total: usize,
     /// Points that are not finite, or not positive on a log scale.
     pub gaps: usize,
     /// Legend entries with their places.
@@ -41,33 +45,26 @@ impl<'a> Layout<'a> {
     pub fn new(spec: &'a ChartSpec) -> Layout<'a> {
         let log = spec.scale == YScale::Log;
         let drawable = |y: f64| y.is_finite() && (!log || y > 0.0);
-        let visible: Vec<Vec<(f64, f64)>> = spec
-            .series
+        let cut = |points: &[(f64, f64)]| window(points, spec.from, spec.to, drawable);
+        let visible: Vec<Cut> = spec.series.iter().map(|s| cut(&s.points)).collect();
+        let behind: Vec<Cut> = spec.behind.iter().map(|s| cut(&s.points)).collect();
+        let (shown, gaps) = visible
             .iter()
-            .map(|s| window(&s.points, spec.from, spec.to))
-            .map(|line| {
-                line.into_iter()
-                    .map(|(x, y)| (x, if drawable(y) { y } else { f64::NAN }))
-                    .collect()
-            })
-            .collect();
+            .fold((0, 0), |sum, c| (sum.0 + c.shown, sum.1 + c.gaps));
+        let mut range = Range::default();
+        for part in visible.iter().chain(&behind) {
+            range.widen(&part.range);
+        }
         let inside = |x: f64| spec.from.is_none_or(|f| x >= f) && spec.to.is_none_or(|t| x <= t);
-        let all = || {
-            spec.series
-                .iter()
-                .flat_map(|s| &s.points)
-                .filter(|(x, _)| x.is_finite() && inside(*x))
-        };
-        let gaps = all().filter(|(_, y)| !drawable(*y)).count();
-        let range = |values: &mut dyn Iterator<Item = f64>| {
-            values
-                .filter(|v| v.is_finite())
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
-                    (a.min(v), b.max(v))
-                })
-        };
-        let (x0, x1) = range(&mut visible.iter().flatten().map(|p| p.0));
-        let (y0, y1) = range(&mut visible.iter().flatten().map(|p| p.1));
+        let spread = spec.bands.iter().flat_map(|b| &b.points);
+        for (x, low, high) in spread.filter(|p| inside(p.0)) {
+            for y in [*low, *high].into_iter().filter(|y| drawable(*y)) {
+                range.add(*x, y);
+            }
+        }
+        let ((x0, x1), (y0, y1)) = (range.x, range.y);
+        let lines = |cuts: Vec<Cut>| cuts.into_iter().map(|c| c.line).collect();
+        let (visible, behind) = (lines(visible), lines(behind));
         let (x0, x1) = (
             spec.from.unwrap_or(if x0.is_finite() { x0 } else { 0.0 }),
             spec.to.unwrap_or(if x1.is_finite() { x1 } else { 1.0 }),
@@ -113,7 +110,11 @@ impl<'a> Layout<'a> {
             x,
             y,
             visible,
-            shown: all().count() - gaps,
+            behind,
+            shown: spec.made_of.map_or(shown, |m| m.0),
+            total: spec
+                .made_of
+                .map_or_else(|| spec.series.iter().map(|s| s.points.len()).sum(), |m| m.1),
             gaps,
             legend,
         }
@@ -149,10 +150,14 @@ impl<'a> Layout<'a> {
             XKind::Step => "Step".to_owned(),
             XKind::Epoch => "Epoch".to_owned(),
             XKind::Time => format!("Time, {}", time_unit(XKind::Time, self.x.max).1),
+            XKind::Wall => {
+                let first = calendar::moment(self.x.min);
+                format!("UTC, from {}", first.get(..16).unwrap_or(&first))
+            }
         }
     }
 
-    /// `3 runs, 600 points`
+    /// `3 runs, 600 of 1,801,440 points`
     pub fn counts(&self) -> String {
         let plural = |n: usize, word: &str| {
             format!(
@@ -162,9 +167,10 @@ impl<'a> Layout<'a> {
             )
         };
         let mut text = format!(
-            "{}, {}",
+            "{}, {} of {}",
             plural(self.spec.runs, "run"),
-            plural(self.shown, "point")
+            grouped(self.shown as u64),
+            plural(self.total, "point")
         );
         if self.gaps > 0 {
             let why = if self.spec.scale == YScale::Log {
@@ -174,34 +180,100 @@ impl<'a> Layout<'a> {
             };
             text.push_str(&format!(", {} {why}", grouped(self.gaps as u64)));
         }
+        if self.spec.bands.iter().any(|band| !band.points.is_empty()) {
+            text.push_str(", band ± sd");
+        }
         text
     }
 }
 
-/// Points inside [from, to], with the line's crossing of each end where one lies between points.
-fn window(points: &[(f64, f64)], from: Option<f64>, to: Option<f64>) -> Vec<(f64, f64)> {
+/// Smallest and largest x and y.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        let none = (f64::INFINITY, f64::NEG_INFINITY);
+        Range { x: none, y: none }
+    }
+}
+
+impl Range {
+    fn add(&mut self, x: f64, y: f64) {
+        self.x = (self.x.0.min(x), self.x.1.max(x));
+        self.y = (self.y.0.min(y), self.y.1.max(y));
+    }
+
+    fn widen(&mut self, other: &Range) {
+        self.x = (self.x.0.min(other.x.0), self.x.1.max(other.x.1));
+        self.y = (self.y.0.min(other.y.0), self.y.1.max(other.y.1));
+    }
+}
+
+/// What of a curve lies in the window.
+struct Cut {
+    /// With the line's crossing of each end where one lies between points; NaN where nothing can be drawn.
+    line: Vec<(f64, f64)>,
+    /// Of `line`.
+    range: Range,
+    /// Points in the window that are drawn.
+    shown: usize,
+    /// And those that cannot be.
+    gaps: usize,
+}
+
+/// One pass, for series are long.
+fn window(
+    points: &[(f64, f64)],
+    from: Option<f64>,
+    to: Option<f64>,
+    drawable: impl Fn(f64) -> bool,
+) -> Cut {
     let (from, to) = (
         from.unwrap_or(f64::NEG_INFINITY),
         to.unwrap_or(f64::INFINITY),
     );
     let crossing =
         |a: (f64, f64), b: (f64, f64), at: f64| (at, a.1 + (b.1 - a.1) * (at - a.0) / (b.0 - a.0));
-    let mut out = Vec::new();
+    let mut cut = Cut {
+        line: Vec::with_capacity(points.len()),
+        range: Range::default(),
+        shown: 0,
+        gaps: 0,
+    };
+    let push = |cut: &mut Cut, (x, y): (f64, f64)| {
+        let good = drawable(y);
+        if good {
+            cut.range.add(x, y);
+        } else {
+            let x_only = cut.range.x;
+            cut.range.x = (x_only.0.min(x), x_only.1.max(x));
+        }
+        cut.line.push((x, if good { y } else { f64::NAN }));
+        good
+    };
     let mut before: Option<(f64, f64)> = None;
     for &point in points.iter().filter(|p| p.0.is_finite()) {
         if let Some(last) = before {
             for end in [from, to] {
                 if last.0 < end && end < point.0 {
-                    out.push(crossing(last, point, end));
+                    push(&mut cut, crossing(last, point, end));
                 }
             }
         }
-        if (from..=to).contains(&point.0) {
-            out.push(point);
+        if from <= point.0 && point.0 <= to {
+            if push(&mut cut, point) {
+                cut.shown += 1;
+            } else {
+                cut.gaps += 1;
+            }
         }
         before = Some(point);
     }
-    out
+    cut
 }
 
 fn legend(spec: &ChartSpec, width: f64, top: f64) -> (Vec<Entry>, usize) {

@@ -8,9 +8,11 @@
 //! allows `style-src 'unsafe-inline'`, and show it with `<img>` or `<object>`.
 
 mod axis;
+mod calendar;
 pub mod decimate;
 mod draw;
 mod layout;
+mod mean;
 mod png;
 mod points;
 mod smooth;
@@ -20,8 +22,9 @@ mod svg;
 mod tests;
 mod theme;
 
+pub use mean::mean_and_band;
 pub use png::png;
-pub use points::{Clock, points};
+pub use points::{Clock, Lap, points};
 pub use sparkline::sparkline;
 pub use theme::{ROW_COLOURS, Theme};
 
@@ -37,8 +40,10 @@ pub enum XKind {
     Step,
     /// Epochs, with fractions.
     Epoch,
-    /// Seconds of training.
+    /// Seconds of training, without the time between attempts.
     Time,
+    /// The clock on the wall: seconds since 1970, UTC.
+    Wall,
 }
 
 impl XKind {
@@ -48,6 +53,7 @@ impl XKind {
             XKind::Step => "step",
             XKind::Epoch => "epoch",
             XKind::Time => "time",
+            XKind::Wall => "wall",
         }
     }
 }
@@ -62,6 +68,8 @@ impl FromStr for XKind {
                 ("step", XKind::Step),
                 ("epoch", XKind::Epoch),
                 ("time", XKind::Time),
+                ("relative", XKind::Time),
+                ("wall", XKind::Wall),
             ],
         )
     }
@@ -99,6 +107,24 @@ pub struct ChartSeries {
     pub points: Vec<(f64, f64)>,
 }
 
+/// The spread around a curve.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Band {
+    /// As that of its curve.
+    pub colour: usize,
+    /// (x, low, high) in order of x; non-finite values break it.
+    pub points: Vec<(f64, f64, f64)>,
+}
+
+/// A place on the x axis that something is to be said of: an attempt began here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// In units of x.
+    pub x: f64,
+    /// What happened.
+    pub label: String,
+}
+
 /// What to draw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChartSpec {
@@ -112,6 +138,14 @@ pub struct ChartSpec {
     pub y: String,
     /// Curves.
     pub series: Vec<ChartSeries>,
+    /// Spreads, behind the curves.
+    pub bands: Vec<Band>,
+    /// Curves that are shown but do not count: superseded points, faint and without a legend.
+    pub behind: Vec<ChartSeries>,
+    /// Places on the x axis.
+    pub marks: Vec<Mark>,
+    /// Points (inside from and to, in all) that the curves were made of, where these are means.
+    pub made_of: Option<(usize, usize)>,
     /// Left end, in units of x; `None` = the first point.
     pub from: Option<f64>,
     /// Right end; `None` = the last point.
@@ -139,6 +173,10 @@ impl Default for ChartSpec {
             x: XKind::Step,
             y: "train/loss".to_owned(),
             series: Vec::new(),
+            bands: Vec::new(),
+            behind: Vec::new(),
+            marks: Vec::new(),
+            made_of: None,
             from: None,
             to: None,
             scale: YScale::Linear,

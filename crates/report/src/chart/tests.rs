@@ -47,7 +47,7 @@ fn one_bad_step_among_600_000_is_seen() {
     let wanted = plot[3] - (50.0 - range[0]) / (range[1] - range[0]) * (plot[3] - plot[1]);
     assert!((top - wanted).abs() <= 0.25, "{top} is not {wanted}");
     assert!(svg.len() < 60_000, "{} bytes", svg.len());
-    assert!(svg.contains("1 run, 600,000 points"));
+    assert!(svg.contains("1 run, 600,000 of 600,000 points"));
 }
 
 fn attribute<'a>(svg: &'a str, name: &str) -> &'a str {
@@ -69,7 +69,7 @@ fn nan_breaks_the_line_and_is_counted() {
             .count(),
         2
     );
-    assert!(svg.contains("99 points, 1 not a number") && !svg.contains("NaN"));
+    assert!(svg.contains("99 of 100 points, 1 not a number") && !svg.contains("NaN"));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_title_and_a_description_say_what_is_drawn() {
     let svg = line(&spec).unwrap();
     assert!(svg.contains("<title>loss &lt;of&gt; &quot;us&quot; &amp; them</title>"));
     assert!(svg.contains(
-        "<desc>Training loss by step; 1 run, 10 points. + LR warmup: from 2.0000 to 1.1000"
+        "<desc>Training loss by step; 1 run, 10 of 10 points. + LR warmup: from 2.0000 to 1.1000"
     ));
     assert!(svg.trim_end().ends_with("</svg>"));
 }
@@ -122,7 +122,7 @@ fn a_window_shows_only_what_lies_in_it() {
         ..spec(vec![curve(10, |x| x)])
     };
     let svg = line(&spec).unwrap();
-    assert!(svg.contains("1 run, 2 points"), "{svg}");
+    assert!(svg.contains("1 run, 2 of 10 points"), "{svg}");
     assert_eq!(attribute(&svg, "data-x"), "2.5 4");
     let left: f64 = attribute(&svg, "data-plot")
         .split(' ')
@@ -151,7 +151,9 @@ fn a_log_scale_leaves_out_what_it_cannot_show() {
         ..spec(vec![curve(50, |x| if x == 0.0 { 0.0 } else { 1.0 / x })])
     };
     let svg = line(&spec).unwrap();
-    assert!(svg.contains("49 points, 1 not positive") && attribute(&svg, "data-y-log") == "true");
+    assert!(
+        svg.contains("49 of 50 points, 1 not positive") && attribute(&svg, "data-y-log") == "true"
+    );
 }
 
 #[test]
@@ -161,6 +163,62 @@ fn nothing_yet_and_single_points_are_pictures_too() {
     assert!(one.contains("<circle") && !one.contains("NaN"));
     let nan = line(&spec(vec![curve(3, |_| f64::NAN)])).unwrap();
     assert!(nan.contains("No points yet") && !nan.contains("inf"));
+}
+
+#[test]
+fn restarts_spreads_and_superseded_points_are_drawn_behind() {
+    let plain = spec(vec![curve(100, |x| x)]);
+    let full = ChartSpec {
+        marks: vec![
+            Mark {
+                x: 50.0,
+                label: "attempt 2".into(),
+            },
+            Mark {
+                x: 500.0,
+                label: "attempt 3".into(),
+            },
+        ],
+        bands: vec![Band {
+            colour: 1,
+            points: (0..100).map(|i| (f64::from(i), 0.0, 150.0)).collect(),
+        }],
+        behind: vec![curve(20, |x| 90.0 - x)],
+        made_of: Some((300, 600)),
+        ..plain.clone()
+    };
+    let (before, after) = (line(&plain).unwrap(), line(&full).unwrap());
+    assert!(after.contains("attempt 2") && !after.contains("attempt 3"));
+    assert!(after.contains("<polygon") && !before.contains("<polygon"));
+    assert!(after.contains("opacity=\"0.4\""));
+    assert!(after.contains("1 run, 300 of 600 points"), "{after}");
+    let top = |svg: &str| -> f64 {
+        let range = attribute(svg, "data-y").split(' ').nth(1).unwrap();
+        range.parse().unwrap()
+    };
+    assert!(
+        top(&after) > 150.0 && top(&before) < 110.0,
+        "the band has room"
+    );
+}
+
+#[test]
+fn the_wall_clock_has_times_for_ticks() {
+    let mut series = curve(60, |x| x);
+    for point in &mut series.points {
+        point.0 = 1_795_492_800.0 + 60.0 * point.0;
+    }
+    let svg = line(&ChartSpec {
+        x: "wall".parse().unwrap(),
+        ..spec(vec![series])
+    })
+    .unwrap();
+    assert!(
+        svg.contains("04:30") && svg.contains("UTC, from 2026-11-24 04:00"),
+        "{svg}"
+    );
+    assert_eq!(attribute(&svg, "data-x-kind"), "wall");
+    assert_eq!("relative".parse::<XKind>().unwrap(), XKind::Time);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use rungs_spec::home::JournalEntry;
 use rungs_spec::result::RunState;
-use rungs_store::Store;
+use rungs_store::{Store, requests};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,7 +18,6 @@ use crate::scheduler::SchedulerLock;
 use crate::scheduler::driver::{Driver, Goal};
 use crate::scheduler::lock::Waiting;
 use crate::scheduler::machine::Stop;
-use crate::scheduler::requests::take_refusal;
 use crate::settled::Tracker;
 
 /// What `reproduce` waits for, and what it needs to be the scheduler.
@@ -191,7 +190,7 @@ impl Attend<'_> {
         match self
             .requests
             .iter()
-            .find_map(|request| take_refusal(request))
+            .find_map(|request| requests::take_refusal(request))
         {
             Some(reason) => bail!("{reason}"),
             None => Ok(()),

@@ -1,25 +1,32 @@
 //! `/runs/{run}`: one training, its curves, its recipe, what became of each attempt.
 
+mod choices;
+mod figures;
 mod log;
+mod panels;
 pub mod pictures;
 mod recipe;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use rungs_report::{Select, format};
+use rungs_report::Select;
 use rungs_spec::RunKey;
-use rungs_spec::metric;
 use rungs_spec::result::{RunResult, RunState};
 use rungs_store::{AttemptRow, CellOf, Store};
 
+use self::choices::Choice;
+pub use self::choices::Choices;
+use self::figures::{Figure, figures};
 use self::log::log_tail;
+use self::panels::{Panel, panels};
 use self::recipe::{Change, RecipeLine, changes, flatten, line, plain_recipe, story};
+use super::controls::{Button, Controls};
 use super::table::color;
-use super::{ChartLink, Layout, escape, html, queue};
-use crate::charts;
+use super::{Layout, escape, html, queue};
 use crate::error::Failure;
-use crate::human::{bytes, duration, grouped, moment, plural};
+use crate::files::{Artifact, artifacts};
+use crate::human::{bytes, duration, grouped, moment};
 use crate::state::Dashboard;
 use crate::view::View;
 
@@ -27,6 +34,7 @@ use crate::view::View;
 #[template(path = "run.html")]
 struct Page {
     layout: Layout,
+    controls: Controls,
     page: RunPage,
 }
 
@@ -42,37 +50,34 @@ struct RunPage {
     message_title: &'static str,
     message: Option<String>,
     waits: Option<String>,
+    buttons: Vec<Button>,
+    locked: bool,
     figures: Vec<Figure>,
+    choices: Vec<Choice>,
     panels: Vec<Panel>,
-    zoomed: Option<String>,
+    zoomed: Option<(String, String)>,
+    artifacts: Vec<ArtifactView>,
     changes: Vec<Change>,
     recipe: Vec<RecipeLine>,
     attempts: Vec<AttemptView>,
     environment: Vec<(String, String)>,
     log: String,
     log_caption: String,
+    log_end: u64,
     album: pictures::Album,
+}
+
+struct ArtifactView {
+    href: String,
+    name: String,
+    size: String,
+    digest: String,
+    small: String,
 }
 
 struct CellLink {
     href: String,
     text: String,
-}
-
-struct Figure {
-    label: String,
-    text: String,
-    small: String,
-    metric: Option<String>,
-    value: f64,
-}
-
-struct Panel {
-    title: &'static str,
-    chart: Option<ChartLink>,
-    empty: &'static str,
-    points: usize,
-    caption: String,
 }
 
 struct AttemptView {
@@ -85,32 +90,12 @@ struct AttemptView {
     slot: String,
 }
 
-/// View of the charts.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
-pub struct Choices {
-    /// First step (or epoch) shown.
-    from: Option<String>,
-    /// Last one.
-    to: Option<String>,
-}
-
-impl Choices {
-    /// What part of the steps is shown, if not all.
-    fn words(&self) -> Option<String> {
-        match (&self.from, &self.to) {
-            (None, None) => None,
-            (Some(from), None) => Some(format!("from step {from}")),
-            (None, Some(to)) => Some(format!("up to step {to}")),
-            (Some(from), Some(to)) => Some(format!("steps {from} to {to}")),
-        }
-    }
-}
-
 /// The page; a prefix of a run key leads to it.
 pub async fn get(
     State(dashboard): State<Dashboard>,
     Path(prefix): Path<String>,
     Query(choices): Query<Choices>,
+    controls: Controls,
 ) -> Result<Response, Failure> {
     let store = dashboard.some_store().await?;
     let key = store.find_run(&prefix).await?;
@@ -118,8 +103,12 @@ pub async fn get(
         return Ok(Redirect::to(&format!("/runs/{key}")).into_response());
     }
     let layout = Layout::load(&dashboard, "tables").await?;
-    let page = page(&dashboard, &store, key, &choices).await?;
-    html(&Page { layout, page })
+    let page = page(&dashboard, &store, key, &choices, &controls).await?;
+    html(&Page {
+        layout,
+        controls,
+        page,
+    })
 }
 
 async fn page(
@@ -127,6 +116,7 @@ async fn page(
     store: &Store,
     key: RunKey,
     choices: &Choices,
+    controls: &Controls,
 ) -> Result<RunPage, Failure> {
     let result = store
         .results(std::slice::from_ref(&key))
@@ -152,7 +142,8 @@ async fn page(
         .as_ref()
         .zip(cells.first())
         .and_then(|(view, cell)| story(view, cell));
-    let (log, log_caption) = log_tail(&dashboard.home().run(&key).log());
+    let dir = dashboard.home().run(&key);
+    let log = log_tail(&dir.log());
     let running = result.state == RunState::Running;
     let row = store
         .runs(&rungs_store::RunFilter {
@@ -162,9 +153,13 @@ async fn page(
         .await?
         .into_iter()
         .next();
+    let heading = cell_heading(view.as_ref(), cells.first(), &key);
+    let priority = row.as_ref().map_or(0, |r| r.priority);
+    let buttons = queue::buttons(result.state, priority, key.as_str(), &heading);
+    let has_superseded = attempts.len() > 1;
     Ok(RunPage {
         short: key.short().to_owned(),
-        heading: cell_heading(view.as_ref(), cells.first(), &key),
+        heading,
         color: view
             .as_ref()
             .zip(cells.first())
@@ -188,8 +183,14 @@ async fn page(
             format!("It waits for run {}.", names.join(", "))
         }),
         figures: figures(&result),
-        panels: panels(store, &result, choices).await?,
-        zoomed: choices.words(),
+        locked: controls.csrf.is_none() && !buttons.is_empty(),
+        buttons: controls.only(buttons),
+        choices: choices.offered(key.as_str(), has_superseded)?,
+        panels: panels(store, &result, &attempts, choices).await?,
+        zoomed: choices
+            .words()
+            .map(|words| (words, choices.all().href(key.as_str()))),
+        artifacts: artifact_views(store, &key, artifacts(&dir)).await?,
         changes: story
             .as_ref()
             .map(|(view, keys)| changes(view, keys))
@@ -200,8 +201,9 @@ async fn page(
         },
         attempts: attempts.iter().map(attempt_view).collect(),
         environment: environment(&attempts),
-        log,
-        log_caption,
+        log: log.text,
+        log_caption: log.caption,
+        log_end: log.end,
         album: pictures::album(key.as_str(), &dashboard.home().run(&key)),
         key: key.to_string(),
     })
@@ -279,150 +281,6 @@ fn summary(result: &RunResult, attempts: &[AttemptRow]) -> String {
     words.join(" · ")
 }
 
-/// The last evaluation and the outcome, as numbers.
-fn figures(result: &RunResult) -> Vec<Figure> {
-    let mut figures = Vec::new();
-    for split in ["val", "test"] {
-        let Some(last) = result
-            .evaluations
-            .iter()
-            .filter(|e| e.split == split)
-            .max_by_key(|e| e.epoch)
-        else {
-            continue;
-        };
-        for (name, value) in &last.metrics {
-            let Some(known) = metric::find(name) else {
-                continue;
-            };
-            figures.push(Figure {
-                label: known.title.to_owned(),
-                text: format!("{}{}", format::number(name, *value), unit(known)),
-                small: format!("epoch {} · {} images", last.epoch, grouped(last.n)),
-                metric: Some(name.clone()),
-                value: *value,
-            });
-        }
-    }
-    if let Some(done) = &result.finished {
-        let plain = |label: &str, text: String, small: &str| Figure {
-            label: label.to_owned(),
-            text,
-            small: small.to_owned(),
-            metric: None,
-            value: 0.0,
-        };
-        figures.push(plain(
-            "Best epoch",
-            done.best_epoch.to_string(),
-            "by top-1 on val",
-        ));
-        figures.push(plain(
-            "Peak memory",
-            bytes(done.peak_bytes),
-            "of the trainer",
-        ));
-        figures.push(plain(
-            "Weights",
-            done.weights_blake3
-                .get(..12)
-                .unwrap_or(&done.weights_blake3)
-                .to_owned(),
-            "BLAKE3, first digits",
-        ));
-    }
-    figures
-}
-
-fn unit(metric: &metric::Metric) -> String {
-    if metric.unit.is_empty() {
-        String::new()
-    } else {
-        format!("\u{a0}{}", metric.unit)
-    }
-}
-
-/// Title, metrics, x axis, what stands there before the first point.
-const PANELS: [(&str, &[&str], &str, &str); 4] = [
-    (
-        "Accuracy",
-        &["val/top1", "val/top5"],
-        "epoch",
-        "Appears with the first evaluated epoch.",
-    ),
-    (
-        "Loss",
-        &["train/loss", "val/loss"],
-        "step",
-        "Appears with the first steps.",
-    ),
-    (
-        "Learning rate",
-        &["lr"],
-        "step",
-        "Appears with the first steps.",
-    ),
-    (
-        "Throughput",
-        &["system/images_per_s"],
-        "step",
-        "Appears with the first steps.",
-    ),
-];
-
-async fn panels(
-    store: &Store,
-    result: &RunResult,
-    choices: &Choices,
-) -> Result<Vec<Panel>, Failure> {
-    let key = &result.key;
-    let mut panels = Vec::new();
-    for (title, metrics, x, empty) in PANELS {
-        let mut shown = Vec::new();
-        let mut words = Vec::new();
-        let mut points = 0;
-        for name in metrics {
-            let n = charts::series(store, result, name).await?.len();
-            if n == 0 {
-                continue;
-            }
-            points += n;
-            shown.push(*name);
-            let per = if name.starts_with("val/") {
-                "epoch"
-            } else {
-                "step"
-            };
-            words.push(format!(
-                "{}: {}, one per {per}",
-                metric::find(name).map_or(*name, |m| m.title),
-                plural(n, "point")
-            ));
-        }
-        let mut query = format!("runs={key}&metric={}&x={x}&v={points}", shown.join(","));
-        for (name, value) in [("from", &choices.from), ("to", &choices.to)] {
-            if let Some(value) = value.as_ref().filter(|_| x == "step") {
-                query.push_str(&format!("&{name}={}", escape(value)));
-            }
-        }
-        let titles: Vec<&str> = shown
-            .iter()
-            .filter_map(|m| metric::find(m))
-            .map(|m| m.title)
-            .collect();
-        let alt = format!("{} by {x}", titles.join(" and "));
-        panels.push(Panel {
-            title,
-            chart: (points > 0)
-                .then(|| ChartLink::new("line", &query, alt, (340, 220), x == "step")),
-            empty,
-            points,
-            caption: words.join(" · "),
-        });
-    }
-    Ok(panels)
-}
-
 fn attempt_view(attempt: &AttemptRow) -> AttemptView {
     let took = attempt
         .started_at_ms
@@ -457,4 +315,25 @@ fn environment(attempts: &[AttemptRow]) -> Vec<(String, String)> {
         });
     }
     pairs
+}
+
+async fn artifact_views(
+    store: &Store,
+    key: &RunKey,
+    artifacts: Vec<Artifact>,
+) -> Result<Vec<ArtifactView>, Failure> {
+    let checkpoints = store.checkpoints(key).await?;
+    let view = |artifact: Artifact| {
+        let checkpoint = checkpoints.iter().find(|c| c.file == artifact.name);
+        ArtifactView {
+            href: format!("/runs/{key}/files/{}", escape(&artifact.name)),
+            size: bytes(artifact.size),
+            digest: checkpoint.map_or_else(String::new, |c| c.blake3.clone()),
+            small: checkpoint.map_or_else(String::new, |c| {
+                format!("after epoch {}, step {}", c.epoch, grouped(c.step))
+            }),
+            name: artifact.name,
+        }
+    };
+    Ok(artifacts.into_iter().map(view).collect())
 }

@@ -13,6 +13,7 @@ use rungs_spec::metric;
 
 use self::cell::{RowView, row_view};
 use self::proof::{Proof, proof};
+use super::controls::{Button, Controls};
 use super::{ChartLink, Layout, Link, escape, html};
 use crate::error::Failure;
 use crate::human::plural;
@@ -96,6 +97,8 @@ impl Choices {
 #[template(path = "table.html")]
 struct Page {
     layout: Layout,
+    controls: Controls,
+    buttons: Vec<Button>,
     page: TablePage,
 }
 
@@ -140,6 +143,7 @@ pub async fn get(
     State(dashboard): State<Dashboard>,
     Path(path): Path<String>,
     Query(choices): Query<Choices>,
+    controls: Controls,
 ) -> Result<Response, Failure> {
     if let Some((name, format)) = crate::export::suffix(&path) {
         let view = dashboard
@@ -151,9 +155,19 @@ pub async fn get(
     let view = dashboard
         .view(&path, choices.profile.as_deref(), choices.select()?)
         .await?;
+    let page = page(&view, &choices)?;
+    let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
+    // What nobody has applied here has no seeds to add to.
+    let buttons = if page.start.is_some() {
+        Vec::new()
+    } else {
+        controls.only(vec![seeds])
+    };
     html(&Page {
         layout,
-        page: page(&view, &choices)?,
+        controls,
+        buttons,
+        page,
     })
 }
 
