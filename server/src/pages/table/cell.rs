@@ -99,8 +99,17 @@ pub(super) fn cost<'a>(view: &View, cells: impl Iterator<Item = &'a Cell> + Clon
         .flat_map(|c| &c.runs)
         .filter_map(|run| view.results.get(run)?.finished.as_ref())
         .collect();
-    let epoch = mean(finished.iter().flat_map(|f| f.epoch_seconds.iter().copied()).collect());
-    let memory = finished.iter().map(|f| f.peak_bytes).max().filter(|b| *b > 0);
+    let epoch = mean(
+        finished
+            .iter()
+            .flat_map(|f| f.epoch_seconds.iter().copied())
+            .collect(),
+    );
+    let memory = finished
+        .iter()
+        .map(|f| f.peak_bytes)
+        .max()
+        .filter(|b| *b > 0);
     CostView {
         time: seconds.map_or_else(|| "–".to_owned(), duration),
         seconds,
@@ -122,7 +131,9 @@ fn side_view(cell: &Cell, side: &MetricHead) -> SideView {
             None => "–".to_owned(),
         },
         value: value.mean,
-        paper: value.paper.map_or_else(String::new, |x| format!("paper {}", number(x))),
+        paper: value
+            .paper
+            .map_or_else(String::new, |x| format!("paper {}", number(x))),
         paper_value: value.paper,
         title: value.reason.clone().unwrap_or_default(),
     }
