@@ -89,7 +89,11 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
         });
     }
     // What is under way stands first, what was never started last.
-    cards.sort_by_key(|c| (c.left.is_none(), c.command.is_some()));
+    cards.sort_by_key(|c| {
+        let numbered = c.heading.strip_prefix("Table ");
+        let number = numbered.and_then(|n| n.parse().ok()).unwrap_or(u32::MAX);
+        (c.left.is_none(), c.command.is_some(), number)
+    });
     let needs = match &store {
         Some(store) => needs(store, dashboard.scheduler_is_here()).await?,
         None => vec![Need {
@@ -280,7 +284,11 @@ fn card(table: &Table, slots: usize) -> Card {
 
 /// The largest significant step of the first metric, else the largest step, named as what it is.
 fn best_step(table: &Table) -> Option<String> {
-    let head = table.metrics.first()?;
+    let head = table
+        .metrics
+        .iter()
+        .find(|m| m.unit == "%")
+        .or(table.metrics.first())?;
     let steps = table
         .values()
         .filter(|(.., m, v)| m.name == head.name && v.delta.is_some());

@@ -60,8 +60,12 @@ pub(super) fn sides<'a>(table: &'a Table, head: &MetricHead) -> Vec<&'a MetricHe
         .metrics
         .iter()
         .filter(|m| m.name != head.name)
-        .filter(|m| m.name.starts_with("model/") || m.name.starts_with("time/"))
+        .filter(|m| stands_beside(m))
         .collect()
+}
+
+pub(super) fn stands_beside(metric: &MetricHead) -> bool {
+    metric.name.starts_with("model/") || metric.name.starts_with("time/")
 }
 
 impl Choices {

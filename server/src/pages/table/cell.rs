@@ -114,8 +114,8 @@ pub(super) fn cost<'a>(view: &View, cells: impl Iterator<Item = &'a Cell> + Clon
         time: seconds.map_or_else(|| "–".to_owned(), duration),
         seconds,
         epoch: epoch.map_or_else(String::new, |s| format!("{} an epoch", duration(s))),
-        speed: speed.map_or_else(|| "–".to_owned(), |s| format!("{} img/s", rate(s))),
-        memory: memory.map_or_else(String::new, |b| format!("{} memory", bytes(b))),
+        speed: speed.map_or_else(|| "–".to_owned(), rate),
+        memory: memory.map_or_else(String::new, bytes),
     }
 }
 

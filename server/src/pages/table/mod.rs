@@ -78,9 +78,12 @@ impl Choices {
     fn metric<'a>(&self, table: &'a Table) -> Result<&'a MetricHead, Failure> {
         let known = || table.metrics.iter().map(|m| m.name.as_str());
         match &self.metric {
+            // What stands beside any metric is not the first choice.
             None => table
                 .metrics
-                .first()
+                .iter()
+                .find(|m| !arrange::stands_beside(m))
+                .or(table.metrics.first())
                 .ok_or_else(|| Failure::internal("the experiment names no metrics")),
             Some(name) => table
                 .metrics
