@@ -286,6 +286,9 @@ class Browser:
     def js(self, script, *arguments):
         return self._call("POST", f"/session/{self.session}/execute/sync", {"script": script, "args": list(arguments)})
 
+    def devtools(self, command, **parameters):
+        return self._call("POST", f"/session/{self.session}/goog/cdp/execute", {"cmd": command, "params": parameters})
+
     def resize(self, width, height):
         """Of the page, not of the window around it."""
         for _ in range(2):

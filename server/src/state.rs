@@ -110,6 +110,20 @@ impl Dashboard {
         profile: Option<&str>,
         select: Select,
     ) -> Result<View, Failure> {
+        let options = Options {
+            profile: profile.map(str::to_owned),
+            ..Options::default()
+        };
+        self.view_with(experiment, &options, select).await
+    }
+
+    /// As [`Dashboard::view`], with other options than the profile.
+    pub async fn view_with(
+        &self,
+        experiment: &str,
+        options: &Options,
+        select: Select,
+    ) -> Result<View, Failure> {
         let store = self.store().await?;
         let world = self.world()?;
         let known = self.experiments().await?;
@@ -120,17 +134,13 @@ impl Dashboard {
                 format!("There is no experiment {experiment:?}; {near}"),
             ));
         }
-        let options = Options {
-            profile: profile.map(str::to_owned),
-            ..Options::default()
-        };
         Ok(view::table(
             store.as_ref(),
             self.home(),
             &world,
             experiment,
             select,
-            &options,
+            options,
         )
         .await?)
     }

@@ -186,6 +186,15 @@ pub fn notes(table: &Table) -> Vec<String> {
     notes
 }
 
+/// Every unfair difference in the table, one line each.
+pub fn warnings(table: &Table) -> Vec<String> {
+    table
+        .warnings
+        .iter()
+        .map(|warning| warning_note(table, warning))
+        .collect()
+}
+
 /// `Fairness: epochs 200 against 120 ...: + Mixup (ResNet-50-D, MobileNet).`
 fn warning_note(table: &Table, warning: &Warning) -> String {
     let mut places: Vec<(&str, Vec<&str>)> = Vec::new();

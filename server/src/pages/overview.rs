@@ -8,10 +8,11 @@ use rungs_report::{Select, format};
 use rungs_spec::result::RunState;
 use rungs_store::{RunFilter, Store};
 
+use super::queue::{name, share};
 use super::table::heading;
 use super::{Layout, count, escape, html};
 use crate::error::Failure;
-use crate::human::{duration, plural};
+use crate::human::{duration, grouped, plural};
 use crate::state::Dashboard;
 
 #[derive(Template)]
@@ -24,7 +25,17 @@ struct Page {
 struct Overview {
     context: String,
     needs: Vec<Need>,
+    running: Vec<Now>,
+    running_more: usize,
     cards: Vec<Card>,
+}
+
+/// A run that is being trained.
+struct Now {
+    href: String,
+    name: String,
+    words: String,
+    share: u8,
 }
 
 struct Need {
@@ -78,7 +89,11 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
         });
     }
     // What is under way stands first, what was never started last.
-    cards.sort_by_key(|c| (c.left.is_none(), c.command.is_some()));
+    cards.sort_by_key(|c| {
+        let numbered = c.heading.strip_prefix("Table ");
+        let number = numbered.and_then(|n| n.parse().ok()).unwrap_or(u32::MAX);
+        (c.left.is_none(), c.command.is_some(), number)
+    });
     let needs = match &store {
         Some(store) => needs(store, dashboard.scheduler_is_here()).await?,
         None => vec![Need {
@@ -88,12 +103,53 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
             command: Some("runner reproduce table4".to_owned()),
         }],
     };
+    let (running, running_more) = match &store {
+        Some(store) => running(store).await?,
+        None => (Vec::new(), 0),
+    };
     let page = Overview {
+        running,
+        running_more,
         context: format!("Home {}", dashboard.home().dir().display()),
         needs,
         cards,
     };
     html(&Page { layout, page })
+}
+
+/// Runs that the page names; the queue's page has them all.
+const RUNNING_SHOWN: u64 = 8;
+
+/// What is being trained now, and how long each will take; then how many more there are.
+async fn running(store: &Store) -> Result<(Vec<Now>, usize), Failure> {
+    let filter = RunFilter {
+        states: vec![RunState::Running],
+        limit: Some(RUNNING_SHOWN),
+        ..RunFilter::default()
+    };
+    let mut list = Vec::new();
+    for run in &store.runs(&filter).await? {
+        let p = run.progress;
+        let mut words = vec![if p.steps == 0 {
+            "starting".to_owned()
+        } else {
+            format!("step {} of {}", grouped(p.step), grouped(p.steps))
+        }];
+        if p.steps > 0 && p.images_per_s > 0.0 {
+            let batch = f64::from(store.run_file(&run.key).await?.recipe.batch_size);
+            let left = p.steps.saturating_sub(p.step) as f64 * batch / p.images_per_s;
+            words.push(format!("about {} left", duration(left)));
+        }
+        list.push(Now {
+            href: format!("/runs/{}", run.key),
+            name: name(store, &run.key).await?,
+            words: words.join(" · "),
+            share: share(p),
+        });
+    }
+    let all = count(store, &[RunState::Running]).await?;
+    let more = all.saturating_sub(list.len());
+    Ok((list, more))
 }
 
 /// Only what needs a person: failed runs, work without a scheduler, a pause.
@@ -228,7 +284,11 @@ fn card(table: &Table, slots: usize) -> Card {
 
 /// The largest significant step of the first metric, else the largest step, named as what it is.
 fn best_step(table: &Table) -> Option<String> {
-    let head = table.metrics.first()?;
+    let head = table
+        .metrics
+        .iter()
+        .find(|m| m.unit == "%")
+        .or(table.metrics.first())?;
     let steps = table
         .values()
         .filter(|(.., m, v)| m.name == head.name && v.delta.is_some());

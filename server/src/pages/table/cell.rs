@@ -5,9 +5,10 @@ use rungs_report::table::{Cell, CellStatus, MetricHead, Row, Value};
 use rungs_spec::metric::{self, Direction};
 use rungs_spec::{refinement, settle};
 
+use super::arrange::sides;
 use super::color;
 use crate::charts::{self, mean_curve};
-use crate::human::{duration, percent, rate};
+use crate::human::{bytes, duration, percent, rate};
 use crate::view::View;
 
 pub(super) struct RowView {
@@ -15,10 +16,28 @@ pub(super) struct RowView {
     pub(super) color: usize,
     pub(super) label: String,
     pub(super) small: String,
-    pub(super) cells: Vec<CellView>,
-    pub(super) cost: String,
-    pub(super) cost_value: Option<f64>,
+    /// By column id.
+    pub(super) cells: Vec<(String, CellView)>,
+    pub(super) cost: CostView,
+}
+
+/// What a run of a row took, mean over its finished runs.
+pub(super) struct CostView {
+    pub(super) time: String,
+    pub(super) seconds: Option<f64>,
+    pub(super) epoch: String,
     pub(super) speed: String,
+    pub(super) memory: String,
+}
+
+/// A metric beside the chosen one.
+pub(super) struct SideView {
+    pub(super) metric: String,
+    pub(super) ours: String,
+    pub(super) value: Option<f64>,
+    pub(super) paper: String,
+    pub(super) paper_value: Option<f64>,
+    pub(super) title: String,
 }
 
 #[derive(Default)]
@@ -44,15 +63,12 @@ pub(super) struct CellView {
     pub(super) step_title: String,
     pub(super) delta_value: Option<f64>,
     pub(super) spark: String,
+    pub(super) sides: Vec<SideView>,
+    /// Places left empty beside a cell without runs.
+    pub(super) fill: usize,
 }
 
 pub(super) fn row_view(view: &View, row: &Row, head: &MetricHead) -> RowView {
-    let costs: Vec<_> = row.cells.values().filter_map(|c| c.cost).collect();
-    let mean = |values: Vec<f64>| {
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    };
-    let seconds = mean(costs.iter().map(|c| c.seconds).collect());
-    let speed = mean(costs.iter().filter_map(|c| c.images_per_s).collect());
     RowView {
         id: row.id.clone(),
         color: color(view, &row.id),
@@ -62,11 +78,64 @@ pub(super) fn row_view(view: &View, row: &Row, head: &MetricHead) -> RowView {
             .table
             .columns
             .iter()
-            .filter_map(|c| Some(cell_view(view, row, &c.id, row.cells.get(&c.id)?, head)))
+            .filter_map(|c| {
+                let cell = cell_view(view, row, &c.id, row.cells.get(&c.id)?, head);
+                Some((c.id.clone(), cell))
+            })
             .collect(),
-        cost: seconds.map_or_else(|| "–".to_owned(), duration),
-        cost_value: seconds,
-        speed: speed.map_or_else(String::new, |s| format!("{} img/s", rate(s))),
+        cost: cost(view, row.cells.values()),
+    }
+}
+
+/// Of the finished runs of these cells; a dash where none is.
+pub(super) fn cost<'a>(view: &View, cells: impl Iterator<Item = &'a Cell> + Clone) -> CostView {
+    let mean = |values: Vec<f64>| {
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let costs: Vec<_> = cells.clone().filter_map(|c| c.cost).collect();
+    let seconds = mean(costs.iter().map(|c| c.seconds).collect());
+    let speed = mean(costs.iter().filter_map(|c| c.images_per_s).collect());
+    let finished: Vec<_> = cells
+        .flat_map(|c| &c.runs)
+        .filter_map(|run| view.results.get(run)?.finished.as_ref())
+        .collect();
+    let epoch = mean(
+        finished
+            .iter()
+            .flat_map(|f| f.epoch_seconds.iter().copied())
+            .collect(),
+    );
+    let memory = finished
+        .iter()
+        .map(|f| f.peak_bytes)
+        .max()
+        .filter(|b| *b > 0);
+    CostView {
+        time: seconds.map_or_else(|| "–".to_owned(), duration),
+        seconds,
+        epoch: epoch.map_or_else(String::new, |s| format!("{} an epoch", duration(s))),
+        speed: speed.map_or_else(|| "–".to_owned(), rate),
+        memory: memory.map_or_else(String::new, bytes),
+    }
+}
+
+fn side_view(cell: &Cell, side: &MetricHead) -> SideView {
+    let empty = Value::default();
+    let value = cell.metrics.get(&side.name).unwrap_or(&empty);
+    let number = |x| format::number(&side.name, x);
+    SideView {
+        metric: side.name.clone(),
+        ours: match value.mean {
+            Some(mean) => number(mean),
+            None if metric::is_timed(&side.name) && cell.emulated => "emulated".to_owned(),
+            None => "–".to_owned(),
+        },
+        value: value.mean,
+        paper: value
+            .paper
+            .map_or_else(String::new, |x| format!("paper {}", number(x))),
+        paper_value: value.paper,
+        title: value.reason.clone().unwrap_or_default(),
     }
 }
 
@@ -168,6 +237,11 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
         step_title,
         delta_value: value.delta,
         spark: charts::spark(&mean_curve(view, &cell.runs, &head.name), head),
+        sides: sides(&view.table, head)
+            .into_iter()
+            .map(|side| side_view(cell, side))
+            .collect(),
+        fill: 0,
     }
 }
 

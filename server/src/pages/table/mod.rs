@@ -1,5 +1,7 @@
 //! `/tables/{experiment}`: what did each refinement do?
 
+mod arrange;
+mod behind;
 mod cell;
 mod proof;
 
@@ -10,8 +12,11 @@ use rungs_report::table::{CellStatus, MetricHead, Table};
 use rungs_report::{Select, show};
 
 use rungs_spec::metric;
+use rungs_spec::plan::Options;
 
-use self::cell::{RowView, row_view};
+use self::arrange::{Arranged, arrange};
+use self::behind::{Behind, behind};
+use self::cell::row_view;
 use self::proof::{Proof, proof};
 use super::controls::{Button, Controls};
 use super::{ChartLink, Layout, Link, escape, html};
@@ -34,6 +39,14 @@ pub struct Choices {
     pub metric: Option<String>,
     /// Column whose curves are drawn; the last one with any without.
     pub column: Option<String>,
+    /// Seeds of every cell; as many as it was applied with without.
+    pub seeds: Option<String>,
+    /// Settings shown, separated by commas; all without.
+    pub columns: Option<String>,
+    /// Parts left out: `paper`, `step`, `curve`, `cost`.
+    pub hide: Option<String>,
+    /// `1`: rows stand across, settings downwards.
+    pub pivot: Option<String>,
 }
 
 impl Choices {
@@ -45,13 +58,33 @@ impl Choices {
         })
     }
 
+    /// How many seeds the cells are over.
+    pub fn seeds(&self) -> Result<Option<u64>, Failure> {
+        let refuse = |text: &str| {
+            Failure::bad_request(
+                "bad_seeds",
+                format!("seeds={text} is not a number from 1 to 1000."),
+            )
+        };
+        self.seeds
+            .as_deref()
+            .map(|text| match text.parse() {
+                Ok(n @ 1..=1000) => Ok(n),
+                _ => Err(refuse(text)),
+            })
+            .transpose()
+    }
+
     /// The metric of a table that is shown.
     fn metric<'a>(&self, table: &'a Table) -> Result<&'a MetricHead, Failure> {
         let known = || table.metrics.iter().map(|m| m.name.as_str());
         match &self.metric {
+            // What stands beside any metric is not the first choice.
             None => table
                 .metrics
-                .first()
+                .iter()
+                .find(|m| !arrange::stands_beside(m))
+                .or(table.metrics.first())
                 .ok_or_else(|| Failure::internal("the experiment names no metrics")),
             Some(name) => table
                 .metrics
@@ -79,7 +112,11 @@ impl Choices {
             ("profile", &self.profile),
             ("metric", &self.metric),
             ("select", &self.select),
+            ("seeds", &self.seeds),
             ("column", &self.column),
+            ("columns", &self.columns),
+            ("hide", &self.hide),
+            ("pivot", &self.pivot),
         ];
         let set: Vec<String> = pairs
             .iter()
@@ -115,8 +152,12 @@ struct TablePage {
     metric: String,
     metric_title: String,
     select_words: &'static str,
-    columns: Vec<ColumnView>,
-    rows: Vec<RowView>,
+    arranged: Arranged,
+    looks: Vec<Choice>,
+    looks_open: bool,
+    warnings: Vec<String>,
+    behind: Vec<Behind>,
+    behind_words: String,
     curves: Option<Curves>,
     proofs: Vec<Proof>,
     proof_caption: &'static str,
@@ -125,11 +166,6 @@ struct TablePage {
 struct Choice {
     label: &'static str,
     links: Vec<Link>,
-}
-
-struct ColumnView {
-    label: String,
-    span: usize,
 }
 
 struct Curves {
@@ -145,17 +181,24 @@ pub async fn get(
     Query(choices): Query<Choices>,
     controls: Controls,
 ) -> Result<Response, Failure> {
+    let options = Options {
+        profile: choices.profile.clone(),
+        seeds: choices.seeds()?,
+        ..Options::default()
+    };
     if let Some((name, format)) = crate::export::suffix(&path) {
         let view = dashboard
-            .view(name, choices.profile.as_deref(), choices.select()?)
+            .view_with(name, &options, choices.select()?)
             .await?;
         return crate::export::response(&view, format);
     }
     let layout = Layout::load(&dashboard, "tables").await?;
     let view = dashboard
-        .view(&path, choices.profile.as_deref(), choices.select()?)
+        .view_with(&path, &options, choices.select()?)
         .await?;
-    let page = page(&view, &choices)?;
+    let store = dashboard.store().await?;
+    let behind = behind(&view, store.as_ref(), &dashboard.world()?).await?;
+    let page = page(&view, &choices, behind)?;
     let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
     // What nobody has applied here has no seeds to add to.
     let buttons = if page.start.is_some() {
@@ -171,7 +214,7 @@ pub async fn get(
     })
 }
 
-fn page(view: &View, choices: &Choices) -> Result<TablePage, Failure> {
+fn page(view: &View, choices: &Choices, behind: Vec<Behind>) -> Result<TablePage, Failure> {
     let table = &view.table;
     let head = choices.metric(table)?;
     let name = &table.experiment;
@@ -209,6 +252,11 @@ fn page(view: &View, choices: &Choices) -> Result<TablePage, Failure> {
     if metric::is_timed(&head.name) {
         note_more.push(show::TIMES.to_owned());
     }
+    let rows = table
+        .rows
+        .iter()
+        .map(|row| row_view(view, row, head))
+        .collect();
     Ok(TablePage {
         heading: heading(table),
         arxiv: table.paper.as_ref().and_then(|p| p.arxiv.clone()),
@@ -225,19 +273,16 @@ fn page(view: &View, choices: &Choices) -> Result<TablePage, Failure> {
             Select::Best => "best epoch of each run, selected on val",
             Select::Last => "last epoch of each run",
         },
-        columns: table
-            .columns
-            .iter()
-            .map(|c| ColumnView {
-                label: c.label.clone(),
-                span: if c.reference_only { 1 } else { 4 },
-            })
-            .collect(),
-        rows: table
-            .rows
-            .iter()
-            .map(|row| row_view(view, row, head))
-            .collect(),
+        arranged: arrange(view, rows, choices, head)?,
+        looks: arrange::choices(table, choices)?,
+        looks_open: choices.hide.is_some() || choices.columns.is_some() || choices.pivoted(),
+        warnings: show::warnings(table),
+        behind_words: format!(
+            "{} in {}",
+            plural(behind.iter().map(|b| b.runs.len()).sum(), "run"),
+            plural(behind.len(), "cell")
+        ),
+        behind,
         curves: curves(view, choices, head),
         proofs: table
             .rows
@@ -316,10 +361,22 @@ fn segments(view: &View, choices: &Choices, head: &MetricHead) -> Vec<Choice> {
                 choices.href(name, |c| c.select = Some(s.word().to_owned())),
             )
         });
+    // One seed, three (an interval), and whatever was applied.
+    let mut counts = vec![1, 3, table.seeds];
+    counts.sort_unstable();
+    counts.dedup();
+    let seeds = counts.into_iter().map(|n| {
+        link(
+            &plural(n as usize, "seed"),
+            table.seeds == n,
+            choices.href(name, |c| c.seeds = Some(n.to_string())),
+        )
+    });
     [
         ("Profile", profiles.collect()),
         ("Metric", metrics.collect()),
         ("Epoch", selects.collect::<Vec<_>>()),
+        ("Seeds", seeds.collect()),
     ]
     .into_iter()
     .filter(|(_, links): &(_, Vec<Link>)| links.len() > 1)
@@ -331,6 +388,9 @@ fn downloads(name: &str, choices: &Choices) -> Vec<Link> {
     let query = Choices {
         metric: None,
         column: None,
+        columns: None,
+        hide: None,
+        pivot: None,
         ..choices.clone()
     }
     .query();

@@ -1,0 +1,257 @@
+//! Every page in a real Chromium: console, foreign hosts, look at three widths and in the dark, axe-core,
+//! numbers against the export, JavaScript off. Skipped, loudly, where there is no Chromium.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod driver;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use driver::Browser;
+use rungs_spec::home::Home;
+use serde_json::Value;
+use support::Fate;
+
+/// The real server on a home with invented numbers, in which one of everything has happened.
+struct Site {
+    server: Child,
+    base: String,
+    run: String,
+    failed: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Site {
+    fn start() -> Site {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home(dir.path().to_owned());
+        let quick = support::plan(&home, "quick", 1);
+        support::write(&home, &quick, |row, column, _| match (row, column) {
+            ("fp16", "bs256") => Fate::Failed,
+            ("fp16", "bs1024") => Fate::Queued,
+            ("warmup", "bs1024") => Fate::Done(2),
+            _ => Fate::Done(1),
+        });
+        let standard = support::plan(&home, "standard", 3);
+        support::write(&home, &standard, |_, _, _| Fate::Done(1));
+        tokio::runtime::Runtime::new()
+            .unwrap()
+            .block_on(rungs_store::reindex(&home, &home.database()))
+            .unwrap();
+        let key = |row, column| quick.cell(row, column).unwrap().runs[0].to_string();
+        let mut server = Command::new(env!("CARGO_BIN_EXE_server"))
+            .args(["--bind", "127.0.0.1:0", "--json", "--home"])
+            .arg(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        Site {
+            server,
+            base: format!("http://{}", said["address"].as_str().unwrap()),
+            run: key("warmup", "bs1024"),
+            failed: key("fp16", "bs256"),
+            _dir: dir,
+        }
+    }
+
+    fn pages(&self) -> Vec<String> {
+        vec![
+            "/".to_owned(),
+            "/tables/table4".to_owned(),
+            "/tables/table4?profile=standard&metric=val/top5&select=last".to_owned(),
+            "/tables/table4?pivot=1".to_owned(),
+            "/tables/table4?columns=bs1024&hide=curve,cost".to_owned(),
+            "/tables/table2".to_owned(),
+            "/tables/table3".to_owned(),
+            "/tables/table5?metric=val/top1".to_owned(),
+            "/tables/table6".to_owned(),
+            format!("/runs/{}", self.run),
+            format!("/runs/{}", self.failed),
+            "/queue".to_owned(),
+            "/claims".to_owned(),
+        ]
+    }
+
+    fn json(&self, path: &str) -> Value {
+        let text = ureq::get(format!("{}{path}", self.base))
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_to_string()
+            .unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A browser, or nothing on a machine without one.
+fn browser(javascript: bool) -> Option<Browser> {
+    if driver::installed() {
+        return Some(Browser::start(javascript));
+    }
+    eprintln!("SKIPPED: no Chromium with chromedriver here (scripts/setup-test-tools)");
+    None
+}
+
+fn words(value: &Value) -> Vec<String> {
+    let list = value.as_array().into_iter().flatten();
+    list.map(|v| v.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_page_is_quiet_stays_at_home_and_looks_right_at_every_width() {
+    let Some(browser) = browser(true) else { return };
+    let site = Site::start();
+    let look = include_str!("look.js");
+    let mut wrong = Vec::new();
+    for page in site.pages() {
+        for (width, dark) in [
+            (360, false),
+            (360, true),
+            (1280, false),
+            (1280, true),
+            (3840, false),
+        ] {
+            browser.resize(width, 1000);
+            browser.dark(dark);
+            if width == 360 && !dark {
+                browser.open(&format!("{}{page}", site.base));
+                browser.js(
+                    "for (const d of document.querySelectorAll('details')) d.open = true; return 0",
+                    &[],
+                );
+            }
+            for text in words(&browser.js(look, &[])) {
+                wrong.push(format!(
+                    "{page} at {width}{}: {text}",
+                    if dark { ", dark" } else { "" }
+                ));
+            }
+        }
+        wrong.extend(
+            browser
+                .complaints()
+                .into_iter()
+                .map(|text| format!("{page}: console: {text}")),
+        );
+        let foreign = browser.requests().into_iter().filter(|url| {
+            !url.starts_with(&site.base) && !url.starts_with("data:") && !url.starts_with("about:")
+        });
+        wrong.extend(foreign.map(|url| format!("{page} asks {url}")));
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} findings:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn axe_has_no_serious_finding_on_any_page() {
+    let Some(browser) = browser(true) else { return };
+    let Some(axe) = driver::axe() else {
+        eprintln!("SKIPPED: axe-core is not in .tools (scripts/setup-test-tools)");
+        return;
+    };
+    let site = Site::start();
+    let ask = format!(
+        "{axe};\nreturn axe.run(document, {{resultTypes: ['violations']}}).then(r => r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v => v.id + ': ' + v.help + ': ' + v.nodes.slice(0, 2).map(n => n.html.slice(0, 160)).join(' | ')))"
+    );
+    let mut wrong = Vec::new();
+    for page in site.pages() {
+        browser.resize(1280, 1000);
+        browser.open(&format!("{}{page}", site.base));
+        browser.js(
+            "for (const d of document.querySelectorAll('details')) d.open = true; return 0",
+            &[],
+        );
+        let found = words(&browser.js(&ask, &[]));
+        wrong.extend(found.into_iter().map(|text| format!("{page}: {text}")));
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} findings:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// `[cell, metric, attribute, value]` of every number on the page.
+const NUMBERS: &str = "return [...document.querySelectorAll('[data-cell]')].flatMap(e => ['paper', 'value', 'delta', 'n'].filter(k => e.dataset[k] !== undefined).map(k => [e.dataset.cell, e.dataset.metric, k, Number(e.dataset[k])]))";
+
+#[test]
+fn every_number_on_a_table_page_is_the_exports() {
+    let Some(browser) = browser(true) else { return };
+    let site = Site::start();
+    for (name, query, least) in [
+        ("table4", "profile=quick", 30),
+        ("table4", "profile=quick&pivot=1", 30),
+        ("table4", "profile=standard&select=last", 40),
+        ("table4", "profile=standard&seeds=1", 40),
+        ("table2", "profile=quick", 5),
+        ("table5", "profile=quick&metric=val/top1", 15),
+        ("table6", "profile=quick", 12),
+    ] {
+        let table = site.json(&format!("/tables/{name}.json?{query}"));
+        browser.open(&format!("{}/tables/{name}?{query}", site.base));
+        let numbers = browser.js(NUMBERS, &[]);
+        let numbers = numbers.as_array().unwrap();
+        assert!(
+            numbers.len() >= least,
+            "{name}?{query}: {} numbers",
+            numbers.len()
+        );
+        for number in numbers {
+            let (row, column) = number[0].as_str().unwrap().split_once('/').unwrap();
+            let key = match number[2].as_str().unwrap() {
+                "value" => "mean",
+                other => other,
+            };
+            let rows = table["rows"].as_array().unwrap();
+            let row = rows.iter().find(|r| r["id"] == row).unwrap();
+            let value = &row["cells"][column]["metrics"][number[1].as_str().unwrap()][key];
+            assert_eq!(
+                value.as_f64(),
+                number[3].as_f64(),
+                "{name}?{query}: {number}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_javascript_tables_charts_and_exports_are_there() {
+    let Some(browser) = browser(false) else {
+        return;
+    };
+    let site = Site::start();
+    browser.resize(1280, 1000);
+    browser.open(&format!("{}/tables/table4?profile=standard", site.base));
+    let seen = browser.js(
+        "return [document.querySelectorAll('td.ours a').length, [...document.images].filter(i => i.naturalWidth > 0).length, document.querySelectorAll('a[href*=\".csv\"], a[href*=\".tex\"], a[href*=\".json\"]').length, document.querySelectorAll('svg.spark').length]",
+        &[],
+    );
+    assert_eq!(seen, serde_json::json!([10, 1, 3, 10]));
+    browser.open(&format!("{}/runs/{}", site.base, site.run));
+    let charts = browser.js(
+        "return [...document.images].filter(i => i.naturalWidth > 0).length",
+        &[],
+    );
+    assert_eq!(charts, 4, "charts of a run");
+}
