@@ -1,14 +1,16 @@
 //! Is a dataset whole: every image decoded, counted, measured and compared with the others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use rungs_spec::recipe::Task;
 use serde::Serialize;
 
 use crate::dataset::{Dataset, Image, Split};
 use crate::digest::digest_of;
 use crate::error::DataError;
 use crate::parallel;
+use crate::scenes::{Mask, image_and_mask};
 
 /// Images that a thread looks at at a time.
 const CHUNK: usize = 16;
@@ -20,7 +22,7 @@ pub struct SplitReport {
     pub split: &'static str,
     /// Images.
     pub images: usize,
-    /// Images of each class, in the order of the labels.
+    /// Images of each class, in the order of the labels; with boxes or masks, images that have it anywhere.
     pub per_class: Vec<u64>,
     /// Smallest width and height, pixels.
     pub smallest: [usize; 2],
@@ -28,6 +30,9 @@ pub struct SplitReport {
     pub largest: [usize; 2],
     /// Images that cannot be read or decoded, each with its place and why.
     pub undecodable: Vec<String>,
+    /// What is wrong with boxes, masks and files of annotations, each with its place: the text with which a
+    /// training refuses it.
+    pub annotations: Vec<String>,
     /// Images of another size than all of this dataset have, each with its place.
     pub wrong_size: Vec<String>,
     /// Digest, hex; none if an image cannot be read.
@@ -46,7 +51,11 @@ pub struct Report {
 /// What was found of one image.
 struct Look {
     hash: Option<[u8; 32]>,
+    /// As `hash`, over its boxes or mask too: what the digest is made of.
+    whole: Option<[u8; 32]>,
     size: Result<[usize; 2], String>,
+    /// Classes of its mask, in order, or what is wrong with it; none of a dataset without masks.
+    mask: Option<Result<Vec<i16>, String>>,
 }
 
 /// Reads and decodes every image. `side` is what every width and height must be, if the dataset says.
@@ -100,7 +109,9 @@ fn look(dataset: &dyn Dataset, index: usize, bytes: &mut Vec<u8>, image: &mut Im
     if let Err(error) = dataset.bytes(index, bytes) {
         return Look {
             hash: None,
+            whole: None,
             size: Err(error.to_string()),
+            mask: None,
         };
     }
     let decoded = if dataset.is_file() {
@@ -108,20 +119,57 @@ fn look(dataset: &dyn Dataset, index: usize, bytes: &mut Vec<u8>, image: &mut Im
     } else {
         dataset.image(index, image)
     };
+    let size = decoded
+        .map(|()| [image.width, image.height])
+        .map_err(|error| error.to_string());
+    let masked = !dataset.mask_classes().is_empty() && size.is_ok();
+    let mask = masked.then(|| {
+        let mut mask = Mask::default();
+        image_and_mask(dataset, index, image, &mut mask).map_err(|error| error.to_string())?;
+        let classes: BTreeSet<i16> = mask.classes.into_iter().collect();
+        Ok(classes.into_iter().collect())
+    });
+    // A picture that is there twice is the same picture with other boxes too: images are compared without.
+    let hash = Some(*blake3::hash(bytes).as_bytes());
+    let annotated = dataset.annotation(index, bytes);
+    let whole = annotated.ok().map(|()| *blake3::hash(bytes).as_bytes());
     Look {
-        hash: Some(*blake3::hash(bytes).as_bytes()),
-        size: decoded
-            .map(|()| [image.width, image.height])
-            .map_err(|error| error.to_string()),
+        hash,
+        whole,
+        size,
+        mask,
     }
+}
+
+/// Classes that an image counts for.
+fn classes(dataset: &dyn Dataset, index: usize, look: &Look) -> BTreeSet<usize> {
+    if dataset.tasks().contains(&Task::Classify) {
+        return BTreeSet::from([dataset.label(index) as usize]);
+    }
+    if dataset.tasks().contains(&Task::Detect) {
+        let objects = dataset.objects(index).iter();
+        return objects.map(|object| object.label as usize).collect();
+    }
+    let of_mask = look.mask.iter().flatten().flatten();
+    of_mask
+        .filter_map(|class| usize::try_from(*class).ok())
+        .collect()
 }
 
 fn report(split: Split, dataset: &dyn Dataset, looks: &[Look], side: Option<u32>) -> SplitReport {
     let mut per_class = vec![0; dataset.classes()];
     let (mut smallest, mut largest) = ([usize::MAX; 2], [0; 2]);
     let (mut undecodable, mut wrong_size) = (Vec::new(), Vec::new());
+    let mut annotations: Vec<String> = dataset.problems().iter().map(ToString::to_string).collect();
     for (index, look) in looks.iter().enumerate() {
-        per_class[dataset.label(index) as usize] += 1;
+        for class in classes(dataset, index, look) {
+            per_class[class] += 1;
+        }
+        annotations.extend(
+            look.mask
+                .as_ref()
+                .and_then(|mask| mask.as_ref().err().cloned()),
+        );
         match &look.size {
             Ok(size) => {
                 for axis in 0..2 {
@@ -142,7 +190,7 @@ fn report(split: Split, dataset: &dyn Dataset, looks: &[Look], side: Option<u32>
     if undecodable.len() == looks.len() {
         smallest = [0; 2];
     }
-    let hashes: Option<Vec<[u8; 32]>> = looks.iter().map(|look| look.hash).collect();
+    let hashes: Option<Vec<[u8; 32]>> = looks.iter().map(|look| look.whole).collect();
     SplitReport {
         split: split.word(),
         images: dataset.len(),
@@ -150,6 +198,7 @@ fn report(split: Split, dataset: &dyn Dataset, looks: &[Look], side: Option<u32>
         smallest,
         largest,
         undecodable,
+        annotations,
         wrong_size,
         digest: hashes.map(|hashes| digest_of(dataset, &hashes)),
     }

@@ -140,6 +140,11 @@ pub fn find(home: &Home, name: &str) -> Result<Found, StoreError> {
             ),
         });
     }
+    // What is made from another dataset's files lies where those are registered to lie.
+    let source = dataset::made_from(name).and_then(|of| registered.get(of));
+    if let Some(source) = source.filter(|of| of.path.exists()) {
+        return Ok(at(Some(source.path.clone())));
+    }
     let places = places(name);
     if let Some(found) = places.iter().find(|p| p.exists()) {
         return Ok(at(Some(found.clone())));

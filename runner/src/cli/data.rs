@@ -25,6 +25,21 @@ pub enum DataCommand {
     Verify(VerifyArgs),
     /// Write a dataset into one file with the original bytes of its images
     Pack(PackArgs),
+    /// Write a dataset with boxes or masks in the layout that other programs read
+    Write(WriteArgs),
+}
+
+/// `runner data write`.
+#[derive(Debug, Args)]
+pub struct WriteArgs {
+    /// Name, as in `runner data list`: fashion-scenes, or one of your own
+    pub name: String,
+    /// How to arrange the files: voc (boxes) or ade (masks)
+    #[arg(long)]
+    pub layout: String,
+    /// Directory for them; must be empty or not there
+    #[arg(long, short, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// `runner data add`.
@@ -35,7 +50,7 @@ pub struct AddArgs {
     /// Directory, archive or pack
     pub path: PathBuf,
     /// How the files are arranged, if not what is seen: folder, imagenet, cifar10, cifar100, mnist,
-    /// places365-standard, places365-challenge (each also -large), shards, pack
+    /// places365-standard, places365-challenge (each also -large), shards, pack, voc, ade, fashion-scenes
     #[arg(long)]
     pub layout: Option<String>,
 }

@@ -73,7 +73,6 @@ pub fn open(name: &str, path: &Path, split: Split) -> Result<Option<Ade>, DataEr
 }
 
 /// Images with their masks, in the byte order of their names.
-#[expect(clippy::type_complexity, reason = "both lists, used at once")]
 fn pairs(root: &Path, split: Split) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<Problem>), DataError> {
     let images = root.join("images").join(folder(split));
     let masks = root.join("annotations").join(folder(split));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::places365::{self, List, Size};
-use super::{FileLayout, ade, cifar, folder, imagenet, mnist, pack, shards};
+use super::{FileLayout, ade, cifar, folder, imagenet, mnist, pack, shards, voc};
 use crate::dataset::Split;
 use crate::error::DataError;
 
@@ -60,6 +60,9 @@ fn directory(path: &Path) -> Result<Option<FileLayout>, DataError> {
             return Ok(Some(layout));
         }
     }
+    if voc::detect(path) {
+        return Ok(Some(FileLayout::Voc));
+    }
     if ade::detect(path) {
         return Ok(Some(FileLayout::Ade));
     }
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_layout_is_seen_from_its_names() {
-        let cases: [(&str, &[&str]); 13] = [
+        let cases: [(&str, &[&str]); 16] = [
             ("folder", &["train/a/1.jpg", "val/a/2.jpg"]),
             ("folder", &["cats/1.jpg", "dogs/1.jpg"]),
             (
@@ -133,6 +136,28 @@ mod tests {
                 ],
             ),
             ("shards", &["train/0.tar", "val/0.tar"]),
+            (
+                "voc",
+                &[
+                    "Annotations/a.xml",
+                    "ImageSets/Main/train.txt",
+                    "JPEGImages/a.jpg",
+                ],
+            ),
+            (
+                "voc",
+                &[
+                    "VOCdevkit/VOC2007/Annotations/a.xml",
+                    "VOCdevkit/VOC2007/ImageSets/Main/test.txt",
+                ],
+            ),
+            (
+                "voc",
+                &[
+                    "VOC2012/Annotations/a.xml",
+                    "VOC2012/ImageSets/Main/val.txt",
+                ],
+            ),
             (
                 "ade",
                 &["images/training/a.jpg", "annotations/training/a.png"],

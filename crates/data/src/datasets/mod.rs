@@ -16,6 +16,8 @@ pub mod places365;
 pub mod shards;
 pub mod synthetic;
 pub mod tensors;
+pub mod voc;
+pub mod write_out;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -248,7 +250,7 @@ pub fn find(
         )?),
         FileLayout::Shards => shared(shards::open(name, path, split)?),
         FileLayout::Pack => shared(pack::Pack::open(name, path, split)?),
-        FileLayout::Voc => None,
+        FileLayout::Voc => shared(voc::open(name, path, split)?),
         FileLayout::Ade => shared(ade::open(name, path, split)?),
         FileLayout::FashionScenes => {
             shared(fashion_scenes::FashionScenes::open(name, path, split)?)

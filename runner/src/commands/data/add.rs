@@ -25,7 +25,7 @@ struct Added<'a> {
 pub(super) fn run(context: &Context, args: &AddArgs) -> anyhow::Result<()> {
     check_name(&args.name)?;
     let path = existing(&args.path)?;
-    let layout = layout(args.layout.as_deref(), &path)?;
+    let layout = layout(args.layout.as_deref(), &args.name, &path)?;
     let registered = register(context, &args.name, &path, layout)?;
     say(context, &args.name, &registered)
 }
@@ -77,6 +77,9 @@ pub(super) fn register(
             );
         }
         fits_catalogue(name, path, *split, dataset.as_ref())?;
+        for problem in dataset.problems() {
+            tracing::warn!("{problem}");
+        }
     }
     let bar = progress(context, "digest", Unit::Images, images(&splits));
     let mut digests = Vec::new();

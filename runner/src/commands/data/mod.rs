@@ -6,6 +6,7 @@ mod list;
 mod pack;
 mod sources;
 mod verify;
+mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(super) fn run(context: &Context, args: &DataArgs) -> anyhow::Result<()> {
         DataCommand::Fetch(args) => fetch::run(context, args),
         DataCommand::Verify(args) => verify::run(context, args),
         DataCommand::Pack(args) => pack::run(context, args),
+        DataCommand::Write(args) => write::run(context, args),
     }
 }
 
@@ -45,7 +47,7 @@ fn open(context: &Context, name: &str) -> anyhow::Result<Opened> {
         bail!("{name} has no images in files; name a dataset of `runner data list`");
     };
     let of_home = found.registered.as_ref().and_then(|r| r.layout.as_deref());
-    let layout = layout(of_home, &path)?;
+    let layout = layout(of_home, name, &path)?;
     let splits = rungs_data::datasets::splits(name, &path, layout)?;
     Ok(Opened {
         path,
@@ -56,10 +58,10 @@ fn open(context: &Context, name: &str) -> anyhow::Result<Opened> {
 }
 
 /// The layout that was named, else the one that is seen.
-fn layout(named: Option<&str>, path: &Path) -> anyhow::Result<FileLayout> {
+fn layout(named: Option<&str>, name: &str, path: &Path) -> anyhow::Result<FileLayout> {
     match named {
         Some(named) => FileLayout::parse(named).map_err(anyhow::Error::msg),
-        None => Ok(FileLayout::detect(path)?),
+        None => Ok(FileLayout::of(name, path)?),
     }
 }
 

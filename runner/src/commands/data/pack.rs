@@ -7,6 +7,7 @@ use rungs_data::FileLayout;
 use rungs_data::datasets::pack::write;
 use rungs_data::digest::digest_of_splits;
 use rungs_report::format::grouped;
+use rungs_spec::recipe::Task;
 use serde::Serialize;
 
 use super::{Unit, images, open, progress};
@@ -31,6 +32,12 @@ struct Packed<'a> {
 pub(super) fn run(context: &Context, args: &PackArgs) -> anyhow::Result<()> {
     let name = &args.name;
     let opened = open(context, name)?;
+    let labelled = |(_, of): &(_, std::sync::Arc<dyn rungs_data::Dataset>)| {
+        of.tasks().contains(&Task::Classify)
+    };
+    if !opened.splits.iter().all(labelled) {
+        bail!("{name} has boxes or masks, which a pack does not hold; copy its directory");
+    }
     let out = args
         .out
         .clone()

@@ -90,6 +90,8 @@ fn wrong(
         if let Some(known) = known {
             wrong.extend(against_catalogue(known, of, opened));
         }
+        // Each with its file and line: these are the texts with which training refuses the data.
+        wrong.extend(of.annotations.iter().map(|what| format!("{split}: {what}")));
         let kinds = [
             ("images cannot be read or decoded", &of.undecodable),
             ("images are not of the dataset's size", &of.wrong_size),
