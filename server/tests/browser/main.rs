@@ -202,8 +202,8 @@ fn every_number_on_a_table_page_is_the_exports() {
     for (name, query, least) in [
         ("table4", "profile=quick", 30),
         ("table4", "profile=quick&pivot=1", 30),
-        ("table4", "profile=standard&select=last", 40),
-        ("table4", "profile=standard&seeds=1", 40),
+        ("table4", "profile=standard&select=last", 36),
+        ("table4", "profile=standard&seeds=1", 36),
         ("table2", "profile=quick", 5),
         ("table5", "profile=quick&metric=val/top1", 15),
         ("table6", "profile=quick", 12),
