@@ -67,7 +67,13 @@ fn component(
                 }
                 continue;
             }
-            let square = inverse(block);
+            // Zigzag order fills the block corner first: a short one has its first K lines and columns only.
+            let square = match lasts[number] {
+                0..=2 => inverse::<2>(block),
+                3..=9 => inverse::<4>(block),
+                10..=20 => inverse::<6>(block),
+                _ => inverse::<8>(block),
+            };
             for (line, values) in square.iter().enumerate() {
                 samples[line * stride + at..][..8].copy_from_slice(values);
             }
@@ -75,22 +81,18 @@ fn component(
     }
 }
 
+/// The samples of a block whose coefficients beyond line and column `K` are 0: with all of them the result
+/// is the same, to the bit.
 #[inline(always)]
-fn inverse(block: &Block) -> [[u8; 8]; 8] {
+fn inverse<const K: usize>(block: &Block) -> [[u8; 8]; 8] {
     // Down the columns, all eight at once.
     let mut half = [[0i32; 8]; 8];
     for x in 0..8 {
-        let column = [
-            block[x],
-            block[8 + x],
-            block[16 + x],
-            block[24 + x],
-            block[32 + x],
-            block[40 + x],
-            block[48 + x],
-            block[56 + x],
-        ];
-        let sums = transform(column.map(i32::from));
+        let mut column = [0; 8];
+        for (y, value) in column.iter_mut().enumerate().take(K) {
+            *value = i32::from(block[8 * y + x]);
+        }
+        let sums = transform(column);
         for y in 0..8 {
             half[y][x] =
                 (sums[y] + (1 << (CONST_BITS - PASS_BITS - 1))) >> (CONST_BITS - PASS_BITS);
@@ -101,7 +103,7 @@ fn inverse(block: &Block) -> [[u8; 8]; 8] {
     let mut samples = [[0; 8]; 8];
     for (samples, half) in samples.iter_mut().zip(&half) {
         let mut sums = [(1i32 << (SHIFT - 1)) + (128 << SHIFT); 8];
-        for (factor, column) in half.iter().zip(&MATRIX) {
+        for (factor, column) in half.iter().zip(&MATRIX).take(K) {
             for (sum, entry) in sums.iter_mut().zip(column) {
                 *sum = sum.wrapping_add(factor.wrapping_mul(*entry));
             }
@@ -189,7 +191,7 @@ mod tests {
             for _ in 0..round % 20 {
                 block[stream.below(64) as usize] = stream.below(200) as i16 - 100;
             }
-            let got = inverse(&block);
+            let got = inverse::<8>(&block);
             for (got, want) in got.as_flattened().iter().zip(reference(&block)) {
                 assert!((f64::from(*got) - want).abs() < 0.6, "{got} {want}");
             }
@@ -203,7 +205,21 @@ mod tests {
             block[0] = dc;
             let mut samples = [0; 64];
             component(&[block], &[0], [0, 1, 1, 1], &mut samples, 8);
-            assert_eq!(&samples, inverse(&block).as_flattened(), "{dc}");
+            assert_eq!(&samples, inverse::<8>(&block).as_flattened(), "{dc}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_ends_early_has_the_samples_of_the_whole_transform() {
+        let mut stream = crate::random::Stream::new(crate::random::Purpose::Synthetic, 5, 0, 0);
+        for last in 0..64u8 {
+            let mut block = [0; 64];
+            for place in &super::super::scan::ORDER[..=usize::from(last)] {
+                block[usize::from(*place)] = stream.below(4000) as i16 - 2000;
+            }
+            let mut samples = [0; 64];
+            component(&[block], &[last], [0, 1, 1, 1], &mut samples, 8);
+            assert_eq!(&samples, inverse::<8>(&block).as_flattened(), "{last}");
         }
     }
 }
