@@ -8,7 +8,7 @@ BINARIES := runner server trainer
 unexport DATABASE_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help table4 build test test-long lint install uninstall golden golden-statistics bench-step bench-loader bench-ingest bench-scale results gpu-check docs-screenshots \
+.PHONY: help table4 build test test-long lint install uninstall golden golden-statistics bench-step bench-loader bench-ingest bench-scale bench-pages results gpu-check docs-screenshots \
         prerequisites libtorch fashion-mnist test-tools clean distclean
 .SUFFIXES:
 
@@ -66,6 +66,10 @@ results: build fashion-mnist ## train the tables with 3 seeds and write docs/RES
 bench-scale: build ## 10,000 runs: planning, the scheduler's share of each, looking at them
 	@bench/scale.py $(ARGS)
 
+bench-pages: build ## the dashboard over 10,000 runs and 10^8 points: times of every address, 64 viewers beside a writer
+	@$(CARGO) build --release -p rungs-server --example scale-home
+	@bench/pages.py $(ARGS)
+
 gpu-check: build fashion-mnist ## check the CUDA path on this machine's GPUs (docs/GPU.md); says so where there is none
 	@scripts/gpu-check $(ARGS)
 
@@ -98,4 +102,4 @@ clean: ## remove what the compiler made
 	@$(CARGO) clean
 
 distclean: clean ## also remove libtorch, Fashion-MNIST and the tools set up here (never results/)
-	@rm -rf .libtorch .libtorch.lock .libtorch.tmp.* .data .tools .venv-peers .venv-loaders .venv-statistics .venv-trackers
+	@rm -rf .libtorch .libtorch.lock .libtorch.tmp.* .data .tools .venv-peers .venv-loaders .venv-statistics .venv-trackers .venv-api

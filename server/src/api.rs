@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rungs_report::export::Format;
 use rungs_report::series::Series;
 use rungs_spec::metric;
-use rungs_spec::result::{Progress, RunState};
-use rungs_store::{RunFilter, RunRow};
-use serde::Serialize;
+use rungs_store::RunFilter;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
@@ -67,101 +67,6 @@ pub async fn claims(
 ) -> Result<Json<Value>, Failure> {
     let claims = dashboard.claims(choice.profile.as_deref()).await?;
     Ok(Json(json!({ "claims": claims })))
-}
-
-/// Query of the list of runs.
-#[derive(Debug, Default, serde::Deserialize)]
-pub struct RunsQuery {
-    /// Only this state.
-    state: Option<String>,
-}
-
-/// A run in a list.
-#[derive(Serialize)]
-struct RunView<'a> {
-    run: &'a str,
-    state: &'static str,
-    seed: u64,
-    model: &'a str,
-    dataset: &'a str,
-    priority: i64,
-    attempts: u32,
-    progress: Progress,
-    message: Option<&'a str>,
-    waits_for: Vec<&'a str>,
-    slot: Option<&'a str>,
-    queued_at_ms: Option<i64>,
-    started_at_ms: Option<i64>,
-    ended_at_ms: Option<i64>,
-}
-
-impl<'a> From<&'a RunRow> for RunView<'a> {
-    fn from(row: &'a RunRow) -> Self {
-        RunView {
-            run: row.key.as_str(),
-            state: row.state.word(),
-            seed: row.seed,
-            model: &row.model,
-            dataset: &row.dataset,
-            priority: row.priority,
-            attempts: row.attempts,
-            progress: row.progress,
-            message: row.message.as_deref(),
-            waits_for: row
-                .waits_for
-                .iter()
-                .map(rungs_spec::RunKey::as_str)
-                .collect(),
-            slot: row.slot.as_deref(),
-            queued_at_ms: row.queued_at_ms,
-            started_at_ms: row.started_at_ms,
-            ended_at_ms: row.ended_at_ms,
-        }
-    }
-}
-
-/// `GET /api/v1/runs?state=`
-pub async fn runs(
-    State(dashboard): State<Dashboard>,
-    Query(query): Query<RunsQuery>,
-) -> Result<Json<Value>, Failure> {
-    let states = match query.state.as_deref().filter(|s| !s.is_empty()) {
-        None => Vec::new(),
-        Some(word) => vec![RunState::from_word(word).ok_or_else(|| {
-            Failure::bad_request(
-                "bad_state",
-                format!(
-                    "There is no state {word:?}; {}",
-                    rungs_spec::error::nearest(
-                        word,
-                        [
-                            "new",
-                            "blocked",
-                            "queued",
-                            "running",
-                            "done",
-                            "failed",
-                            "cancelled"
-                        ]
-                    )
-                ),
-            )
-        })?],
-    };
-    let rows = match dashboard.store().await? {
-        Some(store) => {
-            store
-                .runs(&RunFilter {
-                    states,
-                    ..RunFilter::default()
-                })
-                .await?
-        }
-        None => Vec::new(),
-    };
-    Ok(Json(
-        json!({ "runs": rows.iter().map(RunView::from).collect::<Vec<_>>() }),
-    ))
 }
 
 /// `GET /api/v1/runs/{run}`: RUN is a key or an unambiguous prefix.
@@ -229,6 +134,63 @@ pub async fn series(
     }
     let points = store.points(&key, &name, query.superseded).await?;
     Ok(Json(Series::new(key, name, &points)).into_response())
+}
+
+/// `GET /api/v1/status`: how many runs of each state, whether somebody schedules, what is on the slots.
+pub async fn status(State(dashboard): State<Dashboard>) -> Result<Json<Value>, Failure> {
+    let (mut states, mut slots, mut paused) = (serde_json::Map::new(), Vec::new(), false);
+    if let Some(store) = dashboard.store().await? {
+        for (state, n) in store.count_states(&RunFilter::default()).await? {
+            states.insert(state.word().to_owned(), json!(n));
+        }
+        paused = store.paused().await?;
+        slots.extend(store.slots().await?.into_iter().map(|s| {
+            json!({"slot": s.slot, "device": s.device, "threads": s.threads, "run": s.run, "attempt": s.attempt})
+        }));
+    }
+    Ok(Json(json!({
+        "scheduler": dashboard.scheduler_is_here(), "paused": paused, "states": states, "slots": slots,
+        "changes": dashboard.change_counter().await?,
+    })))
+}
+
+/// What is refused before one of our handlers sees it (a query that is none, a method that a route does not
+/// have) is told in the API's form too.
+pub async fn in_form(request: axum::extract::Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let told = status.is_success()
+        || status.is_redirection()
+        || response.extensions().get::<Failure>().is_some();
+    if told {
+        return response;
+    }
+    let code = match status {
+        StatusCode::METHOD_NOT_ALLOWED => "wrong_method",
+        StatusCode::GATEWAY_TIMEOUT => "too_slow",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        _ => "bad_request",
+    };
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let body = axum::body::to_bytes(response.into_body(), 4096).await;
+    let text = body.map_or_else(
+        |_| String::new(),
+        |b| String::from_utf8_lossy(&b).into_owned(),
+    );
+    let message = match text.trim() {
+        "" => format!("The request was refused: {status}."),
+        said => said.to_owned(),
+    };
+    let failure = Failure {
+        status,
+        code,
+        message,
+    };
+    let mut response = failure.into_response();
+    if let Some(allow) = allow {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
 }
 
 /// What no route matches.

@@ -87,6 +87,14 @@ impl From<StoreError> for Failure {
             StoreError::NotFound { .. } => (StatusCode::NOT_FOUND, "no_such_run"),
             StoreError::Ambiguous { .. } => (StatusCode::BAD_REQUEST, "ambiguous_run"),
             StoreError::Missing { .. } => (StatusCode::NOT_FOUND, "no_database"),
+            // It can come back by itself, or when somebody does what the message says.
+            StoreError::Foreign { .. }
+            | StoreError::NewerVersion { .. }
+            | StoreError::OlderVersion { .. }
+            | StoreError::Locked { .. }
+            | StoreError::CannotOpen { .. }
+            | StoreError::NotWritable { .. }
+            | StoreError::Damaged { .. } => (StatusCode::SERVICE_UNAVAILABLE, "database"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "database"),
         };
         Failure {

@@ -6,7 +6,8 @@
 //! | which address shows what? | [`app`] |
 //! | what is on a page? | [`pages`], with templates/ |
 //! | curves as SVG? | [`charts`] |
-//! | JSON? downloads? | [`api`], [`export`] |
+//! | JSON? downloads? | [`api`], [`listing`], [`openapi`], [`export`] |
+//! | figures of this server for Prometheus? | [`metrics`] |
 //! | how does an open page learn of news? | [`events`], with static/rungs.js |
 //! | an experiment, its plan and results in one? | [`view`] (the runner prints the same) |
 //! | who may read, and who may change? | [`guard`], [`token`] |
@@ -30,6 +31,9 @@ pub mod files;
 mod gpu;
 pub mod guard;
 mod human;
+pub mod listing;
+pub mod metrics;
+pub mod openapi;
 pub mod pages;
 mod serve;
 mod state;
@@ -43,6 +47,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::Extension;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
@@ -58,6 +63,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Every address of the dashboard. `guard` says who may read, and who may change.
 pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
     let small = || DefaultBodyLimit::max(control::MOST_BYTES);
+    let counters = metrics::Counters::default();
     let answers = Router::new()
         .route("/", get(pages::overview::get))
         .route("/tables/{experiment}", get(pages::table::get))
@@ -75,9 +81,12 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .route("/charts/{chart}", get(charts::get))
         .route("/api/v1/experiments", get(api::experiments))
         .route("/api/v1/tables/{experiment}", get(api::table))
-        .route("/api/v1/runs", get(api::runs))
+        .route("/api/v1/runs", get(listing::get))
         .route("/api/v1/runs/{run}", get(api::run))
         .route("/api/v1/runs/{run}/series/{*metric}", get(api::series))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/openapi.json", get(openapi::get))
+        .route("/metrics", get(metrics::get))
         .route("/healthz", get(api::health))
         .fallback(api::nowhere)
         .layer(from_fn(caching::etag))
@@ -108,6 +117,9 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
                 .with_state(guard.clone()),
         )
         .layer(from_fn_with_state(guard, guard::check))
+        .layer(from_fn(api::in_form))
         .layer(from_fn_with_state(dashboard, pages::error_page))
         .layer(from_fn(guard::seal))
+        .layer(from_fn_with_state(counters.clone(), metrics::count))
+        .layer(Extension(counters))
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use rungs_spec::experiment::Experiment;
 use rungs_spec::plan::{self, Options, Plan, PlannedRun, World};
 use rungs_spec::protocol::{Arithmetic, FailureClass};
-use rungs_spec::result::{Evaluation, Failure, FinishedRun, Progress, RunResult, RunState};
+use rungs_spec::result::{
+    Evaluation, Failure, FinishedRun, Progress, RunResult, RunState, Standing,
+};
 use rungs_spec::{RunKey, SpecError, dataset};
 
 /// An experiment file with the shape of Table 4: a root, a step that helps, one that hurts little.
@@ -195,6 +197,14 @@ pub fn failed(run: &PlannedRun) -> RunResult {
         message: "the training loss is NaN at step 212".to_owned(),
     });
     result
+}
+
+/// What a plan asks of these results.
+pub fn standings(results: &BTreeMap<RunKey, RunResult>) -> BTreeMap<RunKey, Standing> {
+    results
+        .iter()
+        .map(|(key, run)| (key.clone(), Standing::from(run)))
+        .collect()
 }
 
 /// Every state once: the cells of a table while it is being trained.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use rungs_spec::RunKey;
 use rungs_spec::plan::Plan;
-use rungs_spec::result::{RunResult, RunState};
+use rungs_spec::result::{RunState, Standing};
 use serde::Serialize;
 
 use crate::format::duration;
@@ -62,11 +62,11 @@ pub struct PlannedCell {
 }
 
 impl PlanReport {
-    /// Of one or several plans; runs that they share stand once. Runs that `results` does not know
+    /// Of one or several plans; runs that they share stand once. Runs that `standings` does not know
     /// are new.
     pub fn build(
         plans: &[&Plan],
-        results: &BTreeMap<RunKey, RunResult>,
+        standings: &BTreeMap<RunKey, Standing>,
         history: &History,
     ) -> Self {
         let mut estimates = history.estimates();
@@ -75,7 +75,7 @@ impl PlanReport {
         for plan in plans {
             for run in &plan.runs {
                 at.entry(run.key.clone()).or_insert_with(|| {
-                    let known = results.get(&run.key);
+                    let known = standings.get(&run.key);
                     runs.push(PlannedRun {
                         key: run.key.clone(),
                         seed: run.seed,
@@ -249,7 +249,7 @@ fn plural(runs: usize) -> String {
     format!("{runs} run{}", if runs == 1 { "" } else { "s" })
 }
 
-fn left(known: Option<&RunResult>, whole: Option<f64>) -> Option<f64> {
+fn left(known: Option<&Standing>, whole: Option<f64>) -> Option<f64> {
     match known {
         Some(r) if r.state == RunState::Done => Some(0.0),
         Some(r) if r.progress.steps > 0 => {
@@ -263,13 +263,14 @@ fn left(known: Option<&RunResult>, whole: Option<f64>) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::fixtures;
+    use crate::fixtures::standings;
 
     #[test]
     fn shared_runs_stand_once_and_finished_ones_give_estimates() {
         let plan = fixtures::plan("quick", 2);
         let results = fixtures::under_way(&plan);
         let history = History::of(results.values());
-        let report = PlanReport::build(&[&plan, &plan], &results, &history);
+        let report = PlanReport::build(&[&plan, &plan], &standings(&results), &history);
         assert_eq!(
             (report.unique, report.requested),
             (plan.runs.len(), 2 * plan.requested())
@@ -330,7 +331,11 @@ mod tests {
             .iter()
             .flat_map(|f| &f.epoch_seconds)
             .sum();
-        let report = PlanReport::build(&[&plan], &results, &History::of(results.values()));
+        let report = PlanReport::build(
+            &[&plan],
+            &standings(&results),
+            &History::of(results.values()),
+        );
         for run in report.runs.iter().filter(|r| r.timing) {
             let estimate = run.estimate_s.unwrap();
             assert!(

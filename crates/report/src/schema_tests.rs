@@ -245,7 +245,11 @@ fn plans_series_and_errors_hold() {
     let results = fixtures::under_way(&plan);
     holds(
         "plan",
-        &PlanReport::build(&[&plan], &results, &History::of(results.values())),
+        &PlanReport::build(
+            &[&plan],
+            &fixtures::standings(&results),
+            &History::of(results.values()),
+        ),
     );
     let point = |value| rungs_spec::result::Point {
         step: 3,

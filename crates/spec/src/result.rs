@@ -130,6 +130,24 @@ pub struct Progress {
     pub images_per_s: f64,
 }
 
+/// What a plan asks of a run that is known: everything else of a result takes longer to read than to use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Standing {
+    /// State.
+    pub state: RunState,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+impl From<&RunResult> for Standing {
+    fn from(run: &RunResult) -> Self {
+        Standing {
+            state: run.state,
+            progress: run.progress,
+        }
+    }
+}
+
 /// One evaluation of a whole split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {

@@ -33,7 +33,7 @@ pub struct RunFilter {
 }
 
 /// Order of a list of runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RunOrder {
     /// Newest first: by the last time anything was decided or ended.
     #[default]
@@ -42,6 +42,153 @@ pub enum RunOrder {
     Queue,
     /// By key.
     Key,
+    /// By one value, in pages.
+    By(Paged),
+}
+
+/// An order whose list can be read page by page: by one value, equal ones by age in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paged {
+    /// Which value.
+    pub by: SortBy,
+    /// Highest first.
+    pub descending: bool,
+    /// Only what stands behind this place.
+    pub after: Option<Place>,
+}
+
+/// A place in a list: the value that it is sorted by there, and the row that has it. It stays where it is
+/// while runs before it come and go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub(crate) value: String,
+    pub(crate) id: i64,
+}
+
+/// What a list of runs can be sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortBy {
+    /// The last time anything was decided or ended.
+    Updated,
+    /// When it was queued.
+    Queued,
+    /// When it was over.
+    Ended,
+    /// Run key.
+    Run,
+    /// Model.
+    Model,
+    /// Dataset.
+    Dataset,
+    /// Seed.
+    Seed,
+    /// Stored state; blocked runs stand with the queued ones.
+    State,
+    /// Priority.
+    Priority,
+}
+
+impl SortBy {
+    /// All of them.
+    pub const ALL: [SortBy; 9] = [
+        SortBy::Updated,
+        SortBy::Queued,
+        SortBy::Ended,
+        SortBy::Run,
+        SortBy::Model,
+        SortBy::Dataset,
+        SortBy::Seed,
+        SortBy::State,
+        SortBy::Priority,
+    ];
+
+    /// The word in addresses.
+    pub fn word(self) -> &'static str {
+        match self {
+            SortBy::Updated => "updated",
+            SortBy::Queued => "queued",
+            SortBy::Ended => "ended",
+            SortBy::Run => "run",
+            SortBy::Model => "model",
+            SortBy::Dataset => "dataset",
+            SortBy::Seed => "seed",
+            SortBy::State => "state",
+            SortBy::Priority => "priority",
+        }
+    }
+
+    /// SQL that is never NULL.
+    fn sql(self) -> &'static str {
+        match self {
+            SortBy::Updated => "max(ifnull(r.ended_at_ms, 0), ifnull(r.queued_at_ms, 0))",
+            SortBy::Queued => "ifnull(r.queued_at_ms, 0)",
+            SortBy::Ended => "ifnull(r.ended_at_ms, 0)",
+            SortBy::Run => "r.key",
+            SortBy::Model => "r.model",
+            SortBy::Dataset => "r.dataset",
+            SortBy::Seed => "r.seed",
+            SortBy::State => "r.state",
+            SortBy::Priority => "r.priority",
+        }
+    }
+
+    fn is_text(self) -> bool {
+        matches!(
+            self,
+            SortBy::Run | SortBy::Model | SortBy::Dataset | SortBy::State
+        )
+    }
+}
+
+impl Paged {
+    /// Reads `updated`, `-ended`: a leading minus means highest first. Error: one sentence with the nearest word.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (word, descending) = match text.strip_prefix('-') {
+            Some(word) => (word, true),
+            None => (text, false),
+        };
+        let by = SortBy::ALL.into_iter().find(|by| by.word() == word);
+        Ok(Paged {
+            by: by.ok_or_else(|| {
+                let known = SortBy::ALL.iter().map(|by| by.word());
+                format!(
+                    "{word:?} is nothing to sort runs by; {}",
+                    nearest(word, known)
+                )
+            })?,
+            descending,
+            after: None,
+        })
+    }
+
+    fn order(&self) -> String {
+        let (sql, way) = (self.by.sql(), if self.descending { "DESC" } else { "ASC" });
+        format!(" ORDER BY {sql} {way}, r.id {way}")
+    }
+}
+
+impl Place {
+    /// Reads what [`Self`] is written as.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, digits) = text.split_once('-')?;
+        let bytes: Option<Vec<u8>> = digits
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect();
+        Some(Place {
+            id: id.parse().ok()?,
+            value: String::from_utf8(bytes?).ok()?,
+        })
+    }
+}
+
+/// For addresses: opaque to people, safe in a URL.
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-", self.id)?;
+        self.value.bytes().try_for_each(|b| write!(f, "{b:02x}"))
+    }
 }
 
 /// The words of `runner runs [FILTER]`.
@@ -129,33 +276,93 @@ pub(crate) fn list_query(filter: &RunFilter) -> QueryBuilder<Sqlite> {
              (SELECT a.slot FROM attempts a WHERE a.run_id = r.id AND r.state = 'running' ORDER BY a.attempt DESC LIMIT 1) AS slot,
              (SELECT group_concat(s.key) FROM dependencies d JOIN runs s ON s.id = d.on_run_id
               WHERE d.run_id = r.id AND s.state != 'done') AS waits_for,
-             p.next_step, p.steps, p.steps_per_epoch, p.images_per_s
+             p.next_step, p.steps, p.steps_per_epoch, p.images_per_s, r.id, CAST(",
+    );
+    query.push(match &filter.order {
+        RunOrder::By(paged) => paged.by.sql(),
+        RunOrder::Newest | RunOrder::Queue | RunOrder::Key => "''",
+    });
+    query.push(
+        " AS TEXT) AS sorted_by
          FROM runs r LEFT JOIN attempts p ON p.run_id = r.id
              AND p.attempt = (SELECT max(a.attempt) FROM attempts a WHERE a.run_id = r.id AND a.step0 IS NOT NULL)
          WHERE ",
     );
-    conditions(&mut query, filter);
-    query.push(match filter.order {
-        RunOrder::Newest => " ORDER BY max(ifnull(r.ended_at_ms, 0), ifnull(r.queued_at_ms, 0)) DESC, r.queue_order DESC, r.id DESC",
+    let order = order(&filter.order);
+    // The few rows of a page are chosen first: the columns above are worked out for nothing else.
+    if filter.limit.is_some() {
+        query.push("r.id IN (SELECT r.id FROM runs r WHERE ");
+        conditions(&mut query, filter);
+        behind(&mut query, &filter.order);
+        query.push(&order);
+        query
+            .push(" LIMIT ")
+            .push_bind(filter.limit.map_or(-1, int));
+        query.push(" OFFSET ").push_bind(int(filter.offset));
+        query.push(")").push(&order);
+    } else {
+        conditions(&mut query, filter);
+        behind(&mut query, &filter.order);
+        query.push(&order);
+        query
+            .push(" LIMIT -1 OFFSET ")
+            .push_bind(int(filter.offset));
+    }
+    query
+}
+
+/// Leaves out what stands before a place.
+fn behind(query: &mut QueryBuilder<Sqlite>, order: &RunOrder) {
+    let RunOrder::By(Paged {
+        by,
+        descending,
+        after: Some(place),
+    }) = order
+    else {
+        return;
+    };
+    query.push(format!(
+        " AND ({}, r.id) {} (",
+        by.sql(),
+        if *descending { "<" } else { ">" }
+    ));
+    if by.is_text() {
+        query.push_bind(place.value.clone());
+    } else {
+        query.push_bind(place.value.parse::<i64>().unwrap_or(0));
+    }
+    query.push(", ").push_bind(place.id).push(")");
+}
+
+fn order(order: &RunOrder) -> String {
+    match order {
+        RunOrder::Newest => {
+            " ORDER BY max(ifnull(r.ended_at_ms, 0), ifnull(r.queued_at_ms, 0)) DESC, r.queue_order DESC, r.id DESC".to_owned()
+        }
         RunOrder::Queue => {
             " ORDER BY CASE r.state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
                  CASE WHEN r.state IN ('running', 'queued') THEN -r.priority END,
-                 CASE WHEN r.state IN ('running', 'queued') THEN r.queue_order ELSE -ifnull(r.ended_at_ms, 0) END, r.id"
+                 CASE WHEN r.state IN ('running', 'queued') THEN r.queue_order ELSE -ifnull(r.ended_at_ms, 0) END, r.id".to_owned()
         }
-        RunOrder::Key => " ORDER BY r.key",
-    });
-    query
-        .push(" LIMIT ")
-        .push_bind(filter.limit.map_or(-1, int))
-        .push(" OFFSET ")
-        .push_bind(int(filter.offset));
-    query
+        RunOrder::Key => " ORDER BY r.key".to_owned(),
+        RunOrder::By(paged) => paged.order(),
+    }
 }
 
 /// How many [`list_query`] would list without a limit.
 pub(crate) fn count_query(filter: &RunFilter) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT count(*) FROM runs r WHERE ");
     conditions(&mut query, filter);
+    query
+}
+
+/// How many of each state [`list_query`] would list without a limit.
+pub(crate) fn states_query(filter: &RunFilter) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new("SELECT CASE WHEN ");
+    query.push(BLOCKED);
+    query.push(" THEN 'blocked' ELSE r.state END AS state, count(*) AS n FROM runs r WHERE ");
+    conditions(&mut query, filter);
+    query.push(" GROUP BY 1");
     query
 }
 
@@ -193,7 +400,8 @@ fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
         query.push(")");
     }
     if experiment.is_some() || profile.is_some() {
-        query.push(" AND EXISTS (SELECT 1 FROM cells c JOIN applications a ON a.id = c.application_id WHERE c.run_id = r.id");
+        // Gathered once instead of asked of every run.
+        query.push(" AND r.id IN (SELECT c.run_id FROM applications a JOIN cells c ON a.id = c.application_id WHERE 1 = 1");
         if let Some(experiment) = experiment {
             query
                 .push(" AND a.experiment = ")

@@ -44,7 +44,7 @@ pub mod world;
 
 pub use connect::Store;
 pub use error::StoreError;
-pub use filter::{RunFilter, RunOrder};
+pub use filter::{Paged, Place, RunFilter, RunOrder, SortBy};
 pub use lists::{Applied, AttemptRow, AttemptState, CellOf, CheckpointRow, RunRow, SlotRow};
 pub use place::database_path;
 pub use queue::{AttemptEnd, Claim, JOB_SLOT};

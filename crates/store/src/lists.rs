@@ -1,5 +1,7 @@
 //! Lists of runs, attempts, applications and slots, as pages and `runner status` show them.
 
+use std::collections::BTreeMap;
+
 use rungs_spec::RunKey;
 use rungs_spec::protocol::{FailureClass, RunFile};
 use rungs_spec::result::{Progress, RunState};
@@ -8,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::connect::Store;
 use crate::decisions::class_of;
 use crate::error::StoreError;
-use crate::filter::{self, RunFilter};
+use crate::filter::{self, Place, RunFilter};
 use crate::time::{count, seed, small};
 
 /// A run in a list.
@@ -192,6 +194,41 @@ impl Store {
         runs(&mut tx, filter).await.map_err(self.here())
     }
 
+    /// Runs that pass a filter, and the place behind the last of them if there are more: a page of a list
+    /// ordered by [`crate::RunOrder::By`], of at most `limit` runs.
+    pub async fn runs_page(
+        &self,
+        filter: &RunFilter,
+        limit: u64,
+    ) -> Result<(Vec<RunRow>, Option<Place>), StoreError> {
+        let filter = RunFilter {
+            limit: Some(limit.saturating_add(1)),
+            ..filter.clone()
+        };
+        let mut tx = self.read().await?;
+        let mut listed = listed(&mut tx, &filter).await.map_err(self.here())?;
+        let more = listed.len() as u64 > limit;
+        listed.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = listed
+            .last()
+            .filter(|_| more)
+            .map(|(_, place)| place.clone());
+        Ok((listed.into_iter().map(|(run, _)| run).collect(), next))
+    }
+
+    /// Attempts ever made, by what became of them.
+    pub async fn count_attempts(&self) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+        let mut tx = self.read().await?;
+        let counted = sqlx::query!("SELECT state, count(*) AS n FROM attempts GROUP BY state")
+            .fetch_all(&mut *tx)
+            .await;
+        let counted = counted.map_err(StoreError::from).map_err(self.here())?;
+        Ok(counted
+            .into_iter()
+            .filter_map(|row| Some((AttemptState::from_word(&row.state)?.word(), count(row.n))))
+            .collect())
+    }
+
     /// Number of runs that pass a filter, whatever its limit.
     pub async fn count_runs(&self, filter: &RunFilter) -> Result<u64, StoreError> {
         let mut tx = self.read().await?;
@@ -202,6 +239,15 @@ impl Store {
             .map_err(StoreError::from)
             .map_err(self.here())?;
         Ok(count(n))
+    }
+
+    /// Number of runs of each state among those that pass a filter, whatever its limit.
+    pub async fn count_states(
+        &self,
+        filter: &RunFilter,
+    ) -> Result<BTreeMap<RunState, u64>, StoreError> {
+        let mut tx = self.read().await?;
+        count_states(&mut tx, filter).await.map_err(self.here())
     }
 
     /// The run whose key begins with `prefix`.
@@ -277,6 +323,15 @@ fn profile_of(text: String) -> Option<String> {
 }
 
 async fn runs(tx: &mut SqliteConnection, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
+    let listed = listed(tx, filter).await?;
+    Ok(listed.into_iter().map(|(run, _)| run).collect())
+}
+
+/// Runs with their places.
+async fn listed(
+    tx: &mut SqliteConnection,
+    filter: &RunFilter,
+) -> Result<Vec<(RunRow, Place)>, StoreError> {
     let rows = filter::list_query(filter)
         .build()
         .fetch_all(&mut *tx)
@@ -289,7 +344,11 @@ async fn runs(tx: &mut SqliteConnection, filter: &RunFilter) -> Result<Vec<RunRo
         let number = |name: &str| -> Result<u64, StoreError> {
             Ok(row.try_get::<Option<i64>, _>(name)?.map_or(0, count))
         };
-        runs.push(RunRow {
+        let place = Place {
+            id: row.try_get("id")?,
+            value: row.try_get("sorted_by")?,
+        };
+        let run = RunRow {
             key: key_of(&key)?,
             state: RunState::from_word(&state)
                 .ok_or_else(|| StoreError::damaged(format!("{state:?} is no state of a run")))?,
@@ -317,7 +376,8 @@ async fn runs(tx: &mut SqliteConnection, filter: &RunFilter) -> Result<Vec<RunRo
                 .map(|keys| keys.split(',').map(key_of).collect::<Result<Vec<_>, _>>())
                 .transpose()?
                 .unwrap_or_default(),
-        });
+        };
+        runs.push((run, place));
     }
     Ok(runs)
 }
@@ -348,6 +408,24 @@ async fn checkpoints(
         }
     }
     Ok(found)
+}
+
+async fn count_states(
+    tx: &mut SqliteConnection,
+    filter: &RunFilter,
+) -> Result<BTreeMap<RunState, u64>, StoreError> {
+    let counted: Vec<(String, i64)> = filter::states_query(filter)
+        .build_query_as()
+        .fetch_all(&mut *tx)
+        .await?;
+    counted
+        .into_iter()
+        .map(|(word, n)| {
+            let state = RunState::from_word(&word)
+                .ok_or_else(|| StoreError::damaged(format!("{word:?} is no state of a run")))?;
+            Ok((state, count(n)))
+        })
+        .collect()
 }
 
 async fn find(tx: &mut SqliteConnection, prefix: &str) -> Result<RunKey, StoreError> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rungs_spec::RunKey;
 use rungs_spec::protocol::{Arithmetic, Num, RunFile};
 use rungs_spec::result::{
-    Evaluation, Failure, FinishedRun, Progress, Provenance, RunResult, RunState,
+    Evaluation, Failure, FinishedRun, Progress, Provenance, RunResult, RunState, Standing,
 };
 use sqlx::SqliteConnection;
 
@@ -25,6 +25,15 @@ impl Store {
     ) -> Result<BTreeMap<RunKey, RunResult>, StoreError> {
         let mut tx = self.read().await?;
         results(&mut tx, keys).await.map_err(self.here())
+    }
+
+    /// State and progress of the runs of these keys; keys that are not registered are left out.
+    pub async fn standings(
+        &self,
+        keys: &[RunKey],
+    ) -> Result<BTreeMap<RunKey, Standing>, StoreError> {
+        let mut tx = self.read().await?;
+        standings(&mut tx, keys).await.map_err(self.here())
     }
 }
 
@@ -133,6 +142,42 @@ async fn results(
         results.insert(file.run, result);
     }
     Ok(results)
+}
+
+async fn standings(
+    tx: &mut SqliteConnection,
+    keys: &[RunKey],
+) -> Result<BTreeMap<RunKey, Standing>, StoreError> {
+    let keys = list(keys)?;
+    let rows = sqlx::query!(
+        r#"SELECT r.key AS "key!",
+               CASE WHEN r.state = 'queued' AND EXISTS (
+                        SELECT 1 FROM dependencies d JOIN runs s ON s.id = d.on_run_id WHERE d.run_id = r.id AND s.state != 'done')
+                    THEN 'blocked' ELSE r.state END AS "state!: String",
+               p.next_step AS "next_step?", p.steps AS "steps?", p.steps_per_epoch AS "steps_per_epoch?", p.images_per_s AS "images_per_s?"
+           FROM runs r LEFT JOIN attempts p ON p.run_id = r.id
+               AND p.attempt = (SELECT max(a.attempt) FROM attempts a WHERE a.run_id = r.id AND a.step0 IS NOT NULL)
+           WHERE r.key IN (SELECT value FROM json_each(?)) AND r.file IS NOT NULL"#,
+        keys
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let key = RunKey::parse(&row.key)
+                .ok_or_else(|| StoreError::damaged(format!("{:?} is not a run key", row.key)))?;
+            let state = RunState::from_word(&row.state).ok_or_else(|| {
+                StoreError::damaged(format!("{:?} is no state of a run", row.state))
+            })?;
+            let progress = Progress {
+                step: row.next_step.map_or(0, count),
+                steps: row.steps.map_or(0, count),
+                steps_per_epoch: row.steps_per_epoch.map_or(0, count),
+                images_per_s: row.images_per_s.unwrap_or(0.0),
+            };
+            Ok((key, Standing { state, progress }))
+        })
+        .collect()
 }
 
 struct AttemptSummary {

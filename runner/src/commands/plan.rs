@@ -8,7 +8,7 @@ use rungs_report::history::History;
 use rungs_report::plan::PlanReport;
 use rungs_spec::RunKey;
 use rungs_spec::plan::{Plan, explain};
-use rungs_spec::result::{RunResult, RunState};
+use rungs_spec::result::RunState;
 use rungs_spec::settle::Settlement;
 use rungs_store::{RunFilter, Store};
 
@@ -33,28 +33,31 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<()
 
 /// The report over these plans, with estimates from all runs that were finished here.
 pub(super) async fn report(store: Option<&Store>, plans: &[Plan]) -> anyhow::Result<PlanReport> {
-    let mut keys: BTreeSet<RunKey> = plans
-        .iter()
-        .flat_map(|plan| &plan.runs)
-        .map(|run| run.key.clone())
-        .collect();
-    let results: BTreeMap<RunKey, RunResult> = match store {
-        None => BTreeMap::new(),
+    let (standings, recent) = match store {
+        None => (BTreeMap::new(), BTreeMap::new()),
         Some(store) => {
+            let runs = plans.iter().flat_map(|plan| &plan.runs);
+            let keys: BTreeSet<RunKey> = runs.map(|run| run.key.clone()).collect();
             // Newest first; a few hundred say as much about speed as ten thousand.
             let filter = RunFilter {
                 states: vec![RunState::Done],
                 limit: Some(300),
                 ..RunFilter::default()
             };
-            keys.extend(store.runs(&filter).await?.into_iter().map(|row| row.key));
-            store.results(&keys.into_iter().collect::<Vec<_>>()).await?
+            let recent = store.runs(&filter).await?;
+            let recent: Vec<RunKey> = recent.into_iter().map(|row| row.key).collect();
+            (
+                store
+                    .standings(&keys.into_iter().collect::<Vec<_>>())
+                    .await?,
+                store.results(&recent).await?,
+            )
         }
     };
-    let history = History::of(results.values());
+    let history = History::of(recent.values());
     Ok(PlanReport::build(
         &plans.iter().collect::<Vec<_>>(),
-        &results,
+        &standings,
         &history,
     ))
 }

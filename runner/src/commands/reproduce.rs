@@ -82,10 +82,10 @@ async fn states(
         return Ok(Default::default());
     };
     let keys: Vec<RunKey> = keys.iter().cloned().collect();
-    let results = store.results(&keys).await?;
-    Ok(results
+    let standings = store.standings(&keys).await?;
+    Ok(standings
         .into_iter()
-        .map(|(key, result)| (key, result.state))
+        .map(|(key, standing)| (key, standing.state))
         .collect())
 }
 

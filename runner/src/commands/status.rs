@@ -66,17 +66,13 @@ async fn status(context: &Context) -> anyhow::Result<Status> {
     status.scheduler = SchedulerLock::holder(&context.home);
     status.paused = store.paused().await?;
     // Counted by the database: ten thousand rows need not come over to be counted.
-    let of_state = |state| RunFilter {
-        states: vec![state],
+    let counted = store.count_states(&RunFilter::default()).await?;
+    status.counts = counted.iter().map(|(s, n)| (s.word(), *n)).collect();
+    let running = RunFilter {
+        states: vec![RunState::Running],
         ..RunFilter::default()
     };
-    for state in RunState::ALL {
-        let n = store.count_runs(&of_state(state)).await?;
-        if n > 0 {
-            status.counts.insert(state.word(), n);
-        }
-    }
-    for row in store.runs(&of_state(RunState::Running)).await? {
+    for row in store.runs(&running).await? {
         let cells = store.cells_of(&row.key).await?;
         let RunRow {
             key,
@@ -101,19 +97,17 @@ async fn status(context: &Context) -> anyhow::Result<Status> {
         });
     }
     for applied in store.applied(None).await? {
-        let filter = |states| RunFilter {
-            states,
+        let filter = RunFilter {
             experiment: Some(applied.experiment.clone()),
             profile: applied.profile.clone(),
             ..RunFilter::default()
         };
-        let runs = store.count_runs(&filter(Vec::new())).await?;
-        let done = store.count_runs(&filter(vec![RunState::Done])).await?;
+        let counted = store.count_states(&filter).await?;
         status.experiments.push(Applied {
             experiment: applied.experiment,
             profile: applied.profile,
-            done,
-            runs,
+            done: counted.get(&RunState::Done).copied().unwrap_or(0),
+            runs: counted.values().sum(),
         });
     }
     Ok(status)

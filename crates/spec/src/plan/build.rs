@@ -1,6 +1,6 @@
 //! Cells, runs and run keys of an experiment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -37,6 +37,8 @@ pub fn build(
     let mut builder = Builder {
         world,
         runs: Vec::new(),
+        at: HashMap::new(),
+        settled: None,
         following: Vec::new(),
     };
     let timed = experiment.metrics.iter().any(|m| metric::is_timed(m));
@@ -207,9 +209,20 @@ pub(crate) fn arithmetic(precision: Precision, device: Arithmetic) -> Arithmetic
     }
 }
 
+/// What of a recipe enters a run key, whatever the seed.
+#[derive(Clone)]
+struct Identity {
+    recipe: Value,
+    dataset: String,
+}
+
 struct Builder<'w> {
     world: &'w dyn World,
     runs: Vec<PlannedRun>,
+    /// Where a run stands in `runs`.
+    at: HashMap<RunKey, usize>,
+    /// What the seeds of a cell have in common: the recipe last checked, and what of it enters the key.
+    settled: Option<(Recipe, Identity)>,
     /// Edges being followed, to find cycles between experiments.
     following: Vec<String>,
 }
@@ -267,9 +280,7 @@ impl Builder<'_> {
         profile: Option<&str>,
         timing: bool,
     ) -> Result<RunKey, SpecError> {
-        accepts::dataset(recipe)?;
-        self.files_fit(recipe)?;
-        accepts::images(recipe)?;
+        let identity = self.identity(recipe)?;
         let mut depends_on = BTreeMap::new();
         if let Init::Source(Source::Edge(edge)) = &recipe.init {
             let source = self.edge(edge, seed, profile)?;
@@ -286,12 +297,9 @@ impl Builder<'_> {
             depends_on.insert("distill.teacher".to_owned(), teacher);
         }
         let arithmetic = arithmetic(recipe.precision, self.world.device());
-        let dataset_identity = match recipe.tensors_file() {
-            Some(file) => format!("blake3:{}", self.world.file_digest(file)?),
-            None => self.world.dataset_identity(&recipe.dataset)?,
-        };
+        let dataset_identity = identity.dataset;
         let mut identity = json!({
-            "recipe": self.normalised(recipe)?,
+            "recipe": identity.recipe,
             "dataset": dataset_identity,
             "seed": seed,
             "arithmetic": arithmetic,
@@ -302,7 +310,8 @@ impl Builder<'_> {
             identity["timing"] = json!(true);
         }
         let key = of_json(&identity);
-        if !self.runs.iter().any(|r| r.key == key) {
+        if !self.at.contains_key(&key) {
+            self.at.insert(key.clone(), self.runs.len());
             let recipe = recipe.clone();
             self.runs.push(PlannedRun {
                 key: key.clone(),
@@ -315,6 +324,28 @@ impl Builder<'_> {
             });
         }
         Ok(key)
+    }
+
+    /// Checks a recipe and says what of it enters the key; remembers the last, because a cell asks once for
+    /// every seed.
+    fn identity(&mut self, recipe: &Recipe) -> Result<Identity, SpecError> {
+        if let Some((of, identity)) = &self.settled
+            && of == recipe
+        {
+            return Ok(identity.clone());
+        }
+        accepts::dataset(recipe)?;
+        self.files_fit(recipe)?;
+        accepts::images(recipe)?;
+        let identity = Identity {
+            recipe: self.normalised(recipe)?,
+            dataset: match recipe.tensors_file() {
+                Some(file) => format!("blake3:{}", self.world.file_digest(file)?),
+                None => self.world.dataset_identity(&recipe.dataset)?,
+            },
+        };
+        self.settled = Some((recipe.clone(), identity.clone()));
+        Ok(identity)
     }
 
     /// The run that an edge names. Edges carry the profile along, `--set` does not.
@@ -397,7 +428,7 @@ impl Builder<'_> {
     /// A teacher accepts the student's images and speaks about the student's classes. (Classes of
     /// datasets that the catalogue does not know are compared by the trainer.)
     fn fits(&self, student: &Recipe, edge: &Edge, teacher: &RunKey) -> Result<(), SpecError> {
-        let Some(teacher) = self.runs.iter().find(|run| run.key == *teacher) else {
+        let Some(teacher) = self.at.get(teacher).and_then(|at| self.runs.get(*at)) else {
             return Ok(());
         };
         accepts::as_teacher(&teacher.recipe, student)?;
