@@ -79,7 +79,7 @@ epochs = 1
 /// Images that each evaluation speaks of.
 pub const IMAGES: u64 = 1000;
 
-/// A world without files: catalogue datasets, a CPU, no other experiments.
+/// A world of names: catalogue datasets, a CPU, files that differ when their paths do, no other experiments.
 pub struct Bare;
 
 impl World for Bare {
@@ -91,7 +91,7 @@ impl World for Bare {
         Ok(format!("{}@{}", d.name, d.version))
     }
     fn file_digest(&self, path: &str) -> Result<String, SpecError> {
-        Err(SpecError::new(format!("{path}: no such file")))
+        Ok(format!("digest of {path}"))
     }
     fn experiment(&self, name: &str) -> Result<Arc<Experiment>, SpecError> {
         Err(SpecError::new(format!("no experiment {name}")))

@@ -96,6 +96,22 @@ pub(super) fn of(name: &str) -> Option<Source> {
              val_256.tar from http://data.csail.mit.edu/places/places365/, unpack them into one directory, then: \
              runner data add places365-challenge DIR",
         ),
+        "voc0712" => Source::ByHand(
+            "PASCAL VOC needs no account, but nobody publishes SHA-256 sums of it, so it is not fetched unchecked: \
+             fetch VOCtrainval_06-Nov-2007.tar and VOCtest_06-Nov-2007.tar from \
+             http://host.robots.ox.ac.uk/pascal/VOC/voc2007/ and VOCtrainval_11-May-2012.tar from \
+             http://host.robots.ox.ac.uk/pascal/VOC/voc2012/, unpack them into one directory (it then holds \
+             VOCdevkit/), then: runner data add voc0712 DIR",
+        ),
+        "ade20k" => Source::ByHand(
+            "ADE20K's scene parsing set needs no account, but nobody publishes SHA-256 sums of it, so it is not \
+             fetched unchecked: fetch ADEChallengeData2016.zip (923 MB) from \
+             http://data.csail.mit.edu/places/ADEchallenge/, unpack it, then: runner data add ade20k DIR",
+        ),
+        "fashion-scenes" => Source::ByHand(
+            "fashion-scenes is composed of Fashion-MNIST's garments: `runner data fetch fashion-mnist` is all that it \
+             needs; where those files have no name here: runner data add fashion-scenes DIR, the directory of them",
+        ),
         _ => return None,
     })
 }
