@@ -4,6 +4,7 @@
 //!
 //! `... -- DIR --write RATE --seconds N` adds so many points a second to a run of that home, as a scheduler
 //! does that tails a trainer's events, and says how many it managed.
+#![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

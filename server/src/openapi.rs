@@ -74,19 +74,9 @@ fn run() -> Value {
     )
 }
 
-/// A GET: what it is for, its parameters, the media type and schema of its answer.
-fn read(summary: &str, parameters: Vec<Value>, media: &str, schema: Value) -> Value {
-    let error = |description: &str| json!({"description": description, "content": {"application/json": {"schema": reference("error")}}});
+/// The answers that say what is wrong, by their status.
+fn errors() -> Map<String, Value> {
     let mut answers = Map::new();
-    let headers = json!({"ETag": {"description": "Digest of the content", "schema": text()}});
-    answers.insert(
-        "200".to_owned(),
-        json!({"description": summary, "headers": headers, "content": {media: {"schema": schema}}}),
-    );
-    answers.insert(
-        "304".to_owned(),
-        json!({"description": "As in If-None-Match"}),
-    );
     for (status, description) in [
         ("400", "A value that cannot be; the message names it"),
         ("401", "The home's token is needed"),
@@ -99,8 +89,42 @@ fn read(summary: &str, parameters: Vec<Value>, media: &str, schema: Value) -> Va
             "The database is locked, damaged, or of another version",
         ),
     ] {
-        answers.insert(status.to_owned(), error(description));
+        let content = json!({"application/json": {"schema": reference("error")}});
+        answers.insert(
+            status.to_owned(),
+            json!({"description": description, "content": content}),
+        );
     }
+    answers
+}
+
+/// The POST of a request.
+fn ask() -> Value {
+    let mut answers = errors();
+    let taken = json!({"description": "Taken; the scheduler carries it out", "content": {"application/json": {"schema": reference("request")}}});
+    answers.insert("202".to_owned(), taken);
+    let too_large = json!({"description": "More than a request has"});
+    answers.insert("413".to_owned(), too_large);
+    let body =
+        json!({"required": true, "content": {"application/json": {"schema": reference("wish")}}});
+    json!({
+        "summary": "Ask the scheduler to change something", "security": [{"token": []}],
+        "requestBody": body, "responses": answers,
+    })
+}
+
+/// A GET: what it is for, its parameters, the media type and schema of its answer.
+fn read(summary: &str, parameters: Vec<Value>, media: &str, schema: Value) -> Value {
+    let mut answers = errors();
+    let headers = json!({"ETag": {"description": "Digest of the content", "schema": text()}});
+    answers.insert(
+        "200".to_owned(),
+        json!({"description": summary, "headers": headers, "content": {media: {"schema": schema}}}),
+    );
+    answers.insert(
+        "304".to_owned(),
+        json!({"description": "As in If-None-Match"}),
+    );
     json!({"get": {"summary": summary, "parameters": parameters, "responses": answers}})
 }
 
@@ -183,6 +207,11 @@ fn paths() -> Value {
         "Metric, such as train/loss; its slash may stand as it is",
         json!({"type": "string", "minLength": 1}),
     );
+    let from = query(
+        "from",
+        "Byte after the last one that is known",
+        json!({"type": "integer", "minimum": 0, "maximum": i64::MAX}),
+    );
     let stream = query(
         "cursor",
         "The change counter last seen: nothing is sent before it has grown",
@@ -198,6 +227,9 @@ fn paths() -> Value {
         "/api/v1/runs/{run}": json_of("One run", vec![run()], reference("run")),
         "/api/v1/runs/{run}/series/{metric}": json_of("Every point of a metric, exact", vec![run(), metric, superseded], reference("series")),
         "/api/v1/events": read("A stream: the change counter at once, then after every change", vec![stream], "text/event-stream", text()),
+        "/api/v1/requests": json!({"post": ask()}),
+        "/api/v1/requests/{id}": json_of("What became of a request", vec![parameter("path", "id", "As the answer to the request names it", text())], reference("request")),
+        "/api/v1/runs/{run}/log": read("A stream: the log as it grows, JSON strings of whole lines", vec![run(), from], "text/event-stream", text()),
         "/healthz": json_of("The process answers", vec![], json!({"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}})),
         "/metrics": read("Figures for Prometheus", vec![], "text/plain", text()),
     })
@@ -255,6 +287,14 @@ fn schemas() -> Map<String, Value> {
             }),
         ),
         (
+            "request",
+            json!({
+                "type": "object", "required": ["request", "asked", "state", "reason"],
+                "properties": {"request": text(), "asked": text(), "state": {"enum": ["waiting", "done", "refused"]}, "reason": maybe("string")},
+            }),
+        ),
+        ("wish", wish()),
+        (
             "experiment",
             json!({
                 "type": "object", "required": ["experiment"], "properties": {"experiment": text(), "title": text(), "cells": {"type": "object"}},
@@ -281,6 +321,28 @@ fn schemas() -> Map<String, Value> {
         all.insert(name.to_owned(), schema);
     }
     all
+}
+
+/// What can be asked for ([`crate::control::Wish`]).
+fn wish() -> Value {
+    let kind = |kind: &str, fields: Value, required: &[&str]| {
+        let mut properties = fields;
+        properties["kind"] = json!({"const": kind});
+        let required: Vec<&str> = ["kind"].iter().chain(required).copied().collect();
+        json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
+    };
+    json!({"oneOf": [
+        kind("cancel", json!({"run": text()}), &["run"]),
+        kind("retry", json!({"run": text()}), &["run"]),
+        kind("priority", json!({"run": text(), "priority": {"type": "integer"}}), &["run", "priority"]),
+        kind("pause", json!({}), &[]),
+        kind("resume", json!({}), &[]),
+        kind(
+            "seeds",
+            json!({"experiment": text(), "profile": {"type": ["string", "null"]}, "add": {"type": "integer", "minimum": 1}}),
+            &["experiment", "add"],
+        ),
+    ]})
 }
 
 /// Points the references inside a schema file to where it stands in this document.

@@ -29,7 +29,7 @@ fn folder(split: Split) -> &'static str {
 pub struct Ade {
     name: String,
     /// Image and mask, by name.
-    files: Vec<(PathBuf, PathBuf)>,
+    files: Vec<Pair>,
     classes: Vec<String>,
     problems: Vec<Problem>,
 }
@@ -72,8 +72,11 @@ pub fn open(name: &str, path: &Path, split: Split) -> Result<Option<Ade>, DataEr
     }))
 }
 
-/// Images with their masks, in the byte order of their names.
-fn pairs(root: &Path, split: Split) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<Problem>), DataError> {
+/// An image with its mask.
+type Pair = (PathBuf, PathBuf);
+
+/// Images with their masks, in the byte order of their names; images that have none.
+fn pairs(root: &Path, split: Split) -> Result<(Vec<Pair>, Vec<Problem>), DataError> {
     let images = root.join("images").join(folder(split));
     let masks = root.join("annotations").join(folder(split));
     let io = |source| DataError::io(&images, source);
@@ -104,7 +107,7 @@ fn pairs(root: &Path, split: Split) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<Prob
 }
 
 /// "1", "2", ...: as many as the highest label of these masks says.
-fn numbered(files: &[(PathBuf, PathBuf)]) -> Result<Vec<String>, DataError> {
+fn numbered(files: &[Pair]) -> Result<Vec<String>, DataError> {
     let highest = parallel::map(files.len(), |at| {
         let (_, mask) = &files[at];
         let image = grey(mask)?;
