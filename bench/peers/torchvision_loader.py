@@ -149,7 +149,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--batches", type=int, default=4, help="of a turn")
+    # Enough that the start of a pass weighs little, as in an epoch of 5,000 batches.
+    parser.add_argument("--batches", type=int, default=10, help="of a turn")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--runner", default=str(ROOT / "target" / "release" / "runner"))
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write everything")
