@@ -228,7 +228,7 @@ mod tests {
         let mut ap = AveragePrecision::new(1, 0.5);
         let half = detection(0, [0.0, 0.0, 9.0, 4.0], 0.5);
         ap.add(&[half], &[object(0, HERE, false)]);
-        assert_eq!(ap.mean(Points::Eleven), Some(100.0));
+        assert_eq!(ap.mean(Points::Area), Some(100.0));
     }
 
     /// Equal scores stand in the order given, of images too.

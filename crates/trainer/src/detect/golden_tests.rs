@@ -175,12 +175,11 @@ fn roi_align_and_its_gradient_are_torchvisions() {
             for (part, got) in [("pooled", &pooled), ("gradient", &gradient)] {
                 let expected = &golden[&format!("{}.{part}", case.name)];
                 let name = format!("{} {part}, {layout}", case.name);
-                assert!(
-                    expected.abs().max().double_value(&[]) > 0.1,
-                    "{name}: nothing to compare"
-                );
-                let off = off(got, expected);
-                assert!(off <= 1e-5, "{name}: {off:e}");
+                let largest = expected.abs().max().double_value(&[]);
+                assert!(largest > 0.1, "{name}: nothing to compare");
+                // A gradient is the sum of up to some hundred values of 1: FP32 has seven digits of it.
+                let off = off(got, expected) / largest.max(1.0);
+                assert!(off <= 1e-5, "{name}: {off:e} of {largest}");
             }
             let again = case.how.pool(&features, &case.rois());
             assert_eq!(

@@ -7,6 +7,10 @@
 //! | how right are detections? | [`average_precision`] |
 //! | how does plain Rust read and make a tensor of the CPU? | [`elements`] |
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "an evaluation of detection calls it")
+)]
 pub mod average_precision;
 mod elements;
 #[cfg(test)]

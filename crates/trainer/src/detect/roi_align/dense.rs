@@ -1,6 +1,6 @@
 //! RoIAlign as products of matrices: any device and kind, differentiated by libtorch.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::weights::{BoxWeights, Sparse};
 
@@ -32,8 +32,11 @@ pub fn pool(features: &Tensor, boxes: &[BoxWeights], side: usize) -> Tensor {
         }
     }
     if parts.is_empty() {
-        let empty = [0, channels, side_i, side_i];
-        return Tensor::zeros(empty, (features.kind(), features.device()));
+        // Nothing, which hangs on the features all the same.
+        let none = features
+            .narrow(0, 0, 0)
+            .sum_dim_intlist([2, 3].as_slice(), true, None);
+        return none.expand([0, channels, side_i, side_i], false);
     }
     Tensor::cat(&parts, 0)
 }
@@ -58,8 +61,5 @@ fn matrix(
     Tensor::from_slice(&dense)
         .view([boxes.len() as i64, side as i64, positions])
         .to_device(features.device())
-        .to_kind(match features.kind() {
-            Kind::Double => Kind::Double,
-            kind => kind,
-        })
+        .to_kind(features.kind())
 }
