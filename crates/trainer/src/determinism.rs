@@ -62,6 +62,19 @@ impl Stream {
         }
     }
 
+    /// Keeps `count` of the items, each as likely as the others; all of them if they are not more. What
+    /// stays is in a random order if something goes, and as it was otherwise.
+    pub fn choose<T>(&mut self, items: &mut Vec<T>, count: usize) {
+        if items.len() <= count {
+            return;
+        }
+        for i in 0..count {
+            let rest = (items.len() - i) as u64;
+            items.swap(i, i + self.below(rest) as usize);
+        }
+        items.truncate(count);
+    }
+
     /// Standard normal (Box and Muller).
     pub fn normal(&mut self) -> f64 {
         let u = 1.0 - self.uniform();
@@ -80,6 +93,25 @@ mod tests {
         assert_eq!(first(1, "init fc.weight"), first(1, "init fc.weight"));
         assert_ne!(first(1, "init fc.weight"), first(2, "init fc.weight"));
         assert_ne!(first(1, "init fc.weight"), first(1, "init fc.bias"));
+    }
+
+    #[test]
+    fn every_item_is_chosen_as_often_as_the_others() {
+        let mut stream = Stream::new(3, "choose");
+        let mut counts = [0; 5];
+        for _ in 0..10_000 {
+            let mut items = vec![0, 1, 2, 3, 4];
+            stream.choose(&mut items, 2);
+            assert!(items.len() == 2 && items[0] != items[1]);
+            items.iter().for_each(|item| counts[*item as usize] += 1);
+        }
+        assert!(
+            counts.iter().all(|n| (*n - 4000_i32).abs() < 250),
+            "{counts:?}"
+        );
+        let mut few = vec![7, 8];
+        stream.choose(&mut few, 2);
+        assert_eq!(few, [7, 8]);
     }
 
     #[test]

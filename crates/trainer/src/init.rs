@@ -33,6 +33,29 @@ pub fn draw(
     }
 }
 
+/// Draws weights again that a task wants normal with a standard deviation of its own; those it gives
+/// none stay as they are.
+pub fn spread(
+    parameters: &mut Parameters,
+    specs: &[ParameterSpec],
+    of: impl Fn(&str) -> Option<f64>,
+    seed: u64,
+) {
+    let _guard = tch::no_grad_guard();
+    let weights = specs.iter().enumerate();
+    for (i, spec) in weights.filter(|(_, spec)| spec.role == Role::Weight) {
+        if let Some(sigma) = of(&spec.name) {
+            let mut stream = Stream::new(seed, &format!("init {}", spec.name));
+            let count: i64 = spec.shape.iter().product();
+            let values: Vec<f32> = (0..count)
+                .map(|_| (sigma * stream.normal()) as f32)
+                .collect();
+            let values = Tensor::from_slice(&values).view(spec.shape.as_slice());
+            parameters.view(&parameters.master, i).copy_(&values);
+        }
+    }
+}
+
 /// gamma = 0 in the last BN of every residual branch (paper section 3.1): each block starts as
 /// relu of its shortcut.
 pub fn zero_gamma(parameters: &mut Parameters, specs: &[ParameterSpec]) {

@@ -21,6 +21,7 @@
 //! directory; reads back from the device once per block of steps.
 
 mod attempts;
+mod backbone;
 mod batch;
 mod checkpoint;
 mod cli;

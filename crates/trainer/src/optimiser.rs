@@ -54,7 +54,7 @@ impl Optimiser {
     }
 
     /// A factor of the learning rate for each parameter (trap 26: otherwise there is one rate for all
-    /// of them).
+    /// of them). Factor 0: not trained, and no momentum gathered.
     pub fn set_rates(&mut self, parameters: &Parameters, of: impl Fn(&ParameterSpec) -> f64) {
         self.rates = parameters.runs(of);
     }
@@ -108,13 +108,15 @@ impl Optimiser {
                 if at < decayed {
                     size = size.min(decayed - at);
                 }
-                self.update(
-                    parameters.master.narrow(0, at, size),
-                    self.momentum.narrow(0, at, size),
-                    piece.narrow(0, at - begin, size),
-                    at < decayed,
-                    lr * factor,
-                );
+                if factor != 0.0 {
+                    self.update(
+                        parameters.master.narrow(0, at, size),
+                        self.momentum.narrow(0, at, size),
+                        piece.narrow(0, at - begin, size),
+                        at < decayed,
+                        lr * factor,
+                    );
+                }
                 at += size;
             }
         }

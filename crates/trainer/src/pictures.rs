@@ -38,7 +38,6 @@ pub enum Said {
     /// Class of each pixel, row by row; below 0 none.
     Mask(Vec<i16>),
     /// Objects in pixels of the image.
-    #[allow(dead_code, reason = "detection says boxes; segmentation does not")]
     Boxes(Vec<Object>),
 }
 

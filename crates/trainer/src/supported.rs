@@ -42,15 +42,7 @@ pub enum InitialWeights {
     Loaded(Option<String>),
 }
 
-/// Something of a recipe that this trainer does not do.
-pub fn refuse(what: &str) -> Failure {
-    Failure::permanent(format!(
-        "{what} is not supported by trainer {}: take it out of the recipe, or use a newer trainer",
-        env!("CARGO_PKG_VERSION")
-    ))
-}
-
-/// Reads a recipe. Errors: what this trainer does not do (permanent), before anything starts.
+/// Reads a recipe. Errors: what does not go together in this trainer (permanent), before anything starts.
 pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
     let Recipe {
         task,
@@ -96,8 +88,8 @@ pub fn settle(run: &RunFile) -> Result<Settled, Failure> {
         segment: _,
     } = &run.recipe;
     match task {
-        Task::Classify | Task::Segment => {}
-        Task::Detect => return Err(refuse("task = \"detect\"")),
+        // The session starts the task's own.
+        Task::Classify | Task::Segment | Task::Detect => {}
     }
     if *epochs == 0 || *batch_size == 0 {
         return Err(Failure::permanent(

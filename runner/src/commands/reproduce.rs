@@ -9,7 +9,6 @@ use rungs_report::table::Table;
 use rungs_spec::RunKey;
 use rungs_spec::home::Request;
 use rungs_spec::plan::{Options, Plan};
-use rungs_spec::recipe::Task;
 use rungs_spec::result::RunState;
 use rungs_store::{Store, requests};
 
@@ -39,7 +38,6 @@ pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Resu
     let executor = Executor::of(executor.executor, &context.home).await?;
     let trainer = Trainer::of_home(&context.home, &executor)?;
     let plans = context::plans(context, store.as_ref(), &context.world()?, selection).await?;
-    trainable(&plans)?;
     let wanted = Wanted::of(&plans);
     let before = states(store.as_ref(), &wanted.keys()).await?;
     runfile::datasets(
@@ -74,21 +72,6 @@ pub(super) async fn run(context: &Context, args: &ReproduceArgs) -> anyhow::Resu
     };
     attend.until_settled(undone > 0).await?;
     finish(context, &plans, undone == 0, *check).await
-}
-
-/// Refused before backbones are trained for runs that no trainer of this version can execute.
-fn trainable(plans: &[Plan]) -> anyhow::Result<()> {
-    for plan in plans {
-        if plan.runs.iter().any(|run| run.recipe.task == Task::Detect) {
-            bail!(
-                "{} trains detection (task = \"detect\"), which the trainer of version {} does not know yet; \
-                 `runner plan {0}` shows its runs and `runner export {0}` the paper's numbers",
-                plan.experiment.name,
-                env!("CARGO_PKG_VERSION")
-            );
-        }
-    }
-    Ok(())
 }
 
 async fn states(

@@ -104,10 +104,7 @@ impl Pooled {
 
     /// After the backward pass of all that was computed from `values`: a scalar whose backward pass gives
     /// `features` the gradient that `values` has got. Without one (no loss reached `values`) that is zero.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "a training step of detection calls it")
-    )]
+    #[cfg(test)]
     pub fn surrogate(&self) -> Tensor {
         let gradient = self.values.grad();
         if gradient.defined() {

@@ -8,11 +8,10 @@
 use rungs_spec::model::{BatchNorm, Conv, Layer, Model};
 use tch::Tensor;
 
+use crate::backbone::{PREFIX as BACKBONE, stage_of, stride_of, width_of};
 use crate::failure::Failure;
 use crate::network::{Network, Pass};
 
-/// Before the names of a classification network's weights.
-const BACKBONE: &str = "backbone.";
 /// Before the names of both heads' parameters.
 const HEADS: [&str; 2] = ["classifier.", "aux_classifier."];
 
@@ -129,25 +128,6 @@ fn layers(backbone: &Model, shape: Shape) -> Result<[Vec<Layer>; 4], Failure> {
     Ok([trunk, last, main, aux])
 }
 
-/// Number of the stage, from 1, that a block belongs to.
-fn stage_of(layer: &Layer) -> Option<u32> {
-    match layer {
-        Layer::Residual { name, .. } => name.strip_prefix("layer")?.split('.').next()?.parse().ok(),
-        _ => None,
-    }
-}
-
-/// Channels behind a block.
-fn width_of(layer: &Layer) -> Option<u32> {
-    match layer {
-        Layer::Residual { main, .. } => main.iter().rev().find_map(|layer| match layer {
-            Layer::Conv(conv) => Some(conv.output),
-            _ => None,
-        }),
-        _ => None,
-    }
-}
-
 /// 3x3 to a quarter of the channels, BN, ReLU, dropout, 1x1 to the classes.
 fn head(prefix: &str, input: u32, shape: Shape) -> Vec<Layer> {
     let inner = input / 4;
@@ -225,21 +205,6 @@ impl Reached {
     }
 }
 
-/// What a layer divides the side of a map by.
-fn stride_of(layer: &Layer) -> u32 {
-    match layer {
-        Layer::Conv(conv) => conv.stride[0],
-        Layer::MaxPool { stride, .. } | Layer::AvgPool { stride, .. } => *stride,
-        Layer::Residual { main, .. } => main.iter().map(stride_of).product(),
-        Layer::BatchNorm(_)
-        | Layer::Relu
-        | Layer::GlobalAvgPool
-        | Layer::Dropout { .. }
-        | Layer::Linear { .. }
-        | Layer::Branches { .. } => 1,
-    }
-}
-
 /// A layer of the backbone under its name here; `dilation` is for kernels larger than 1x1.
 fn renamed(layer: &Layer, dilation: u32, without_stride: bool) -> Layer {
     match layer {
@@ -261,20 +226,6 @@ fn renamed(layer: &Layer, dilation: u32, without_stride: bool) -> Layer {
         }),
         other => other.clone(),
     }
-}
-
-/// The backbone's weights out of a classification network's, under their names here; a segmentation
-/// network's stay as they are.
-pub fn backbone_weights(dict: crate::weights::StateDict) -> crate::weights::StateDict {
-    if dict.keys().any(|name| name.starts_with(BACKBONE)) {
-        return dict;
-    }
-    let named = dict
-        .into_iter()
-        .filter(|(name, _)| !name.starts_with("fc.") && !rungs_spec::weights::passed_over(name));
-    named
-        .map(|(name, tensor)| (format!("{BACKBONE}{name}"), tensor))
-        .collect()
 }
 
 #[cfg(test)]

@@ -11,9 +11,10 @@ use rungs_spec::recipe::{Evaluate, Segment};
 use tch::{Device, Kind, Tensor};
 
 use super::evaluate::{Masked, Subject};
-use super::fcn::{self, Fcn, Shape};
+use super::fcn::{Fcn, Shape};
 use super::multi_scale::MultiScale;
 use super::step::Learner;
+use crate::backbone;
 use crate::dropout::Dropout;
 use crate::failure::Failure;
 use crate::init::{self, Distribution};
@@ -78,7 +79,7 @@ impl SegmentTask {
         optimiser.set_rates(parameters, |spec| Fcn::rate(&spec.name, head_lr_factor));
         if let Some(InitialFile { path, dict }) = loaded {
             let drawn = weights::state_dict(network, parameters, &replicas.mean(network));
-            let mut dict = fcn::backbone_weights(dict);
+            let mut dict = backbone::weights(dict);
             for (name, tensor) in drawn.into_iter().filter(|(name, _)| Fcn::is_head(name)) {
                 dict.entry(name).or_insert(tensor);
             }

@@ -20,6 +20,7 @@ use super::classify::Classify;
 use super::task::Task;
 use crate::attempts::Attempts;
 use crate::checkpoint::{self, Checkpoints, Position};
+use crate::detect::task::DetectTask;
 use crate::environment::{self, Environment, SeenData};
 use crate::events::Events;
 use crate::failure::{Failure, io_failure};
@@ -76,7 +77,7 @@ impl<'a> Session<'a> {
         let prepared = match run.recipe.task {
             RecipeTask::Classify => classification(run, settled, train, val, schedule.steps())?,
             RecipeTask::Segment => segmentation(run, settled, train, val)?,
-            RecipeTask::Detect => return Err(supported::refuse("task = \"detect\"")),
+            RecipeTask::Detect => detection(run, settled, train, val)?,
         };
         let (task, mut training) = prepared;
 
@@ -222,6 +223,19 @@ fn segmentation(
     let workers = loader_workers(run.compute_threads);
     let loaded = loaded(run, &settled)?;
     let (task, training) = SegmentTask::prepare(run, settled, train, val, workers, loaded)?;
+    Ok((Box::new(task), training))
+}
+
+/// Data, network and initial weights of a detection, as of a segmentation.
+fn detection(
+    run: &RunFile,
+    settled: Settled,
+    train: Arc<dyn Dataset>,
+    val: Arc<dyn Dataset>,
+) -> Result<Prepared, Failure> {
+    let workers = loader_workers(run.compute_threads);
+    let loaded = loaded(run, &settled)?;
+    let (task, training) = DetectTask::prepare(run, settled, train, val, workers, loaded)?;
     Ok((Box::new(task), training))
 }
 
