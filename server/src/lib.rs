@@ -6,6 +6,7 @@
 //! | which address shows what? | [`app`] |
 //! | what is on a page? | [`pages`], with templates/ |
 //! | curves as SVG? | [`charts`] |
+//! | which runs are compared, and what is known of them? | [`mod@compare`] |
 //! | JSON? downloads? | [`api`], [`listing`], [`openapi`], [`export`] |
 //! | figures of this server for Prometheus? | [`metrics`] |
 //! | how does an open page learn of news? | [`events`], with static/rungs.js |
@@ -23,6 +24,7 @@ pub mod api;
 mod assets;
 mod caching;
 pub mod charts;
+pub mod compare;
 pub mod control;
 pub mod error;
 pub mod events;
@@ -40,7 +42,7 @@ mod state;
 pub mod token;
 pub mod view;
 
-pub use serve::{Listen, ServeError, bind, serve};
+pub use serve::{Limits, Listen, ServeError, bind, serve, serve_within};
 pub use state::Dashboard;
 
 use std::time::Duration;
@@ -57,11 +59,14 @@ use tower_http::timeout::TimeoutLayer;
 
 use guard::Guard;
 
-/// Longest that an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Every address of the dashboard. `guard` says who may read, and who may change.
 pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
+    app_within(dashboard, guard, Limits::default().answer)
+}
+
+/// As [`app`]; `longest` is what an answer may take, the request's body included.
+fn app_within(dashboard: Dashboard, guard: Guard, longest: Duration) -> Router {
+    let in_time = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, longest);
     let small = || DefaultBodyLimit::max(control::MOST_BYTES);
     let counters = metrics::Counters::default();
     let answers = Router::new()
@@ -77,6 +82,8 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .route("/api/v1/requests", post(control::post_json).layer(small()))
         .route("/api/v1/requests/{id}", get(control::look))
         .route("/claims", get(pages::claims::get))
+        .route("/compare", get(pages::compare::get))
+        .route("/api/v1/compare", get(compare::get))
         .route("/api/v1/claims", get(api::claims))
         .route("/charts/{chart}", get(charts::get))
         .route("/api/v1/experiments", get(api::experiments))
@@ -91,10 +98,7 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .fallback(api::nowhere)
         .layer(from_fn(caching::etag))
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            TIMEOUT,
-        ));
+        .layer(in_time());
     // Outside of the layers above: a stream has no digest and no end, and a checkpoint is large.
     let stream = Router::new()
         .route("/api/v1/events", get(events::get))
@@ -114,6 +118,7 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
                         .post(pages::enter::post)
                         .layer(small()),
                 )
+                .layer(in_time())
                 .with_state(guard.clone()),
         )
         .layer(from_fn_with_state(guard, guard::check))
