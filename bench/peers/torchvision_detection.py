@@ -15,6 +15,10 @@ detector does (nms-*-all keeps all of them: the same work on both sides). roi-al
 the layout named (torchvision's kernel makes them contiguous itself) and the upstream gradient in the layout of what
 they pooled.
 
+detection-* is the whole detector: ResNet-50 in the form of C4 on one random image of 800 x 600 pixels, from the same
+numbers of anchors, proposals and samples; before it is timed both sides count the same parameters. torchvision's side
+is its FasterRCNN in channels_last, with frozen BN as ours.
+
 Adding a case: one entry in CASES, whose `theirs` is a function of this file that returns (answer, call), and whose
 `ours` are arguments of the trainer.
 """
@@ -117,8 +121,82 @@ def roi_case(shape, count, calls, training=False, channels_last=False):
             "channels_last": channels_last, "calls": calls, "ours": ours}  # fmt: skip
 
 
+# ---- the whole detector
+
+
+def no_tensors():
+    return {}
+
+
+def detector(_, case):
+    """torchvision's FasterRCNN in the form of C4: ResNet-50 up to layer3 gives features, layer4 is the head; every
+    number of proposals, samples and anchors as the recipe's."""
+    import torch
+    import torchvision
+    from torch import nn
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.models.detection.rpn import AnchorGenerator, RPNHead
+    from torchvision.ops import MultiScaleRoIAlign
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    torch.manual_seed(1)
+    net = torchvision.models.resnet50(weights=None, norm_layer=FrozenBatchNorm2d)
+    body = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3)
+    for part in (net.conv1, net.layer1):
+        part.requires_grad_(False)
+    body.out_channels = 1024
+    head = nn.Sequential(net.layer4, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    predictor = torchvision.models.detection.faster_rcnn.FastRCNNPredictor(2048, CLASSES + 1)
+    anchors = AnchorGenerator(((32, 64, 128, 256, 512),), ((0.5, 1.0, 2.0),))
+    rpn_head = RPNHead(1024, 15)
+    model = FasterRCNN(
+        body, min_size=case["size"][1], max_size=max(case["size"]),
+        rpn_anchor_generator=anchors, rpn_head=rpn_head,
+        rpn_pre_nms_top_n_train=12000, rpn_pre_nms_top_n_test=6000,
+        rpn_post_nms_top_n_train=2000, rpn_post_nms_top_n_test=300,
+        rpn_nms_thresh=0.7, rpn_batch_size_per_image=256, rpn_fg_iou_thresh=0.7, rpn_bg_iou_thresh=0.3,
+        box_roi_pool=MultiScaleRoIAlign(["0"], 14, 2), box_head=head, box_predictor=predictor,
+        box_score_thresh=0.01, box_nms_thresh=0.3, box_detections_per_img=400, box_batch_size_per_image=128,
+    ).to(memory_format=torch.channels_last)  # fmt: skip
+    width, height = case["size"]
+    g = torch.Generator().manual_seed(1)
+    images = [torch.rand(3, height, width, generator=g)]
+    side = (0.1 + 0.4 * torch.rand(8, 2, generator=g)) * torch.tensor([width, height])
+    corner = torch.rand(8, 2, generator=g) * (torch.tensor([width, height]) - side - 1)
+    targets = [{"boxes": torch.cat([corner, corner + side], 1), "labels": torch.arange(8) + 1}]
+    # FrozenBatchNorm2d has buffers where Rungs counts parameters; torchvision has a box of the background too.
+    norms = sum(m.weight.numel() * 2 for m in model.modules() if isinstance(m, FrozenBatchNorm2d))
+    count = sum(p.numel() for p in model.parameters()) + norms - 4 * (2048 + 1)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(trained, lr=1e-4, momentum=0.9, weight_decay=5e-4)
+
+    def training():
+        optimiser.zero_grad(set_to_none=True)
+        sum(model(images, targets).values()).backward()
+        nn.utils.clip_grad_value_(trained, 5.0)
+        optimiser.step()
+
+    def inference():
+        with torch.inference_mode():
+            model(images)
+
+    model.train(case["training"])
+    return {"count": count, "sums": []}, training if case["training"] else inference
+
+
+def detector_case(training, size=(800, 600)):
+    recipe = {"task": "detect", "model": "resnet50b", "dataset": "voc0712", "batch_size": 1}
+    ours = ["detection", "--width", str(size[0]), "--height", str(size[1])] + ["--training"] * training
+    return {"tensors": (no_tensors,), "theirs": detector, "training": training, "size": size, "calls": 1,
+            "recipe": recipe, "ours": ours}  # fmt: skip
+
+
+CLASSES = 20
 C4, SMALL = (1, 1024, 38, 50), (4, 128, 16, 16)
 CASES = {
+    # ResNet-50 C4 at 800 x 600 pixels, one image, with 300 proposals; a step with 128 of 2,000.
+    "detection-inference": detector_case(False),
+    "detection-training": detector_case(True),
     # Every box that stays, a class's boxes, proposals of an evaluation and of a training step.
     "nms-6000-all": nms_case(6000, 6000, 0.7, 4),
     "nms-1000": nms_case(1000, 400, 0.3, 40),
@@ -143,7 +221,8 @@ def torchvision_side(name, file, threads):
 
     torch.set_num_threads(threads)
     case = CASES[name]
-    answer, call = case["theirs"](safetensors.torch.load_file(file), case)
+    tensors = None if "recipe" in case else safetensors.torch.load_file(file)
+    answer, call = case["theirs"](tensors, case)
 
     def block(calls):
         begun = time.perf_counter(), time.process_time()
@@ -173,10 +252,15 @@ def compare(name, threads, pairs, trainer):
 
     case = CASES[name]
     make, *sizes = case["tensors"]
-    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-        safetensors.torch.save_file({key: value.contiguous() for key, value in make(*sizes).items()}, file.name)
+    suffix = ".json" if "recipe" in case else ".safetensors"
+    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+        if "recipe" in case:
+            pathlib.Path(file.name).write_text(json.dumps(case["recipe"]))
+        else:
+            safetensors.torch.save_file({key: value.contiguous() for key, value in make(*sizes).items()}, file.name)
+        given = ["--recipe" if "recipe" in case else "--tensors", file.name, "--threads", str(threads)]
         commands = {
-            "rungs": [trainer, "bench", *case["ours"], "--tensors", file.name, "--threads", str(threads)],
+            "rungs": [trainer, "bench", *case["ours"], *given],
             "torchvision": [sys.executable, __file__, "--child", file.name, "--case", name, "--threads", str(threads)],
         }
         sides, answers = [], []

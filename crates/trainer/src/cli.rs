@@ -145,6 +145,8 @@ pub enum Bench {
     Step(BenchStepArgs),
     /// A kernel of detection on tensors of a file, taking turns with another program
     Operator(BenchOperatorArgs),
+    /// A detector on random images, taking turns with another program
+    Detection(BenchDetectionArgs),
 }
 
 /// `bench step`.
@@ -198,6 +200,26 @@ pub struct BenchOperatorArgs {
     /// Pool features whose channels lie side by side in memory
     #[arg(long)]
     pub channels_last: bool,
+    /// libtorch threads
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: u32,
+}
+
+/// `bench detection`. For every line on standard input so many calls, answered by a JSON line.
+#[derive(Debug, Args)]
+pub struct BenchDetectionArgs {
+    /// recipe.json, or a TOML or JSON table of some of its keys with task = "detect"; a call has `batch_size` images
+    #[arg(long)]
+    pub recipe: PathBuf,
+    /// Training steps, instead of detecting
+    #[arg(long)]
+    pub training: bool,
+    /// Width of the images as the network sees them, pixels
+    #[arg(long, default_value_t = 800)]
+    pub width: usize,
+    /// Their height
+    #[arg(long, default_value_t = 600)]
+    pub height: usize,
     /// libtorch threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub threads: u32,

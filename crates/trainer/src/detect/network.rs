@@ -7,6 +7,7 @@
 //! every class but it.
 
 use rungs_spec::model::{Conv, Layer, Model};
+use rungs_spec::recipe::Detect;
 use tch::{Device, Kind, Tensor};
 
 use super::coding::Deltas;
@@ -40,6 +41,19 @@ pub struct Shape {
     pub frozen: u32,
     /// BN is not trained.
     pub freeze_bn: bool,
+}
+
+impl Shape {
+    /// Of a recipe.
+    pub fn of_recipe(detect: &Detect, classes: u32) -> Shape {
+        Shape {
+            classes,
+            rpn_channels: detect.rpn_channels,
+            anchors: (detect.anchor_ratios.len() * detect.anchor_scales.len()) as u32,
+            frozen: detect.frozen,
+            freeze_bn: detect.freeze_bn,
+        }
+    }
 }
 
 /// The network.

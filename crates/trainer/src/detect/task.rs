@@ -54,13 +54,7 @@ impl DetectTask {
                 "the recipe has no sub-table \"detect\"; set task = \"detect\"",
             ));
         };
-        let shape = Shape {
-            classes: train.classes() as u32,
-            rpn_channels: detect.rpn_channels,
-            anchors: (detect.anchor_ratios.len() * detect.anchor_scales.len()) as u32,
-            frozen: detect.frozen,
-            freeze_bn: detect.freeze_bn,
-        };
+        let shape = Shape::of_recipe(detect, train.classes() as u32);
         let detector = Detector::new(&Model::of_recipe(&run.recipe, 1)?, shape)?;
         let asked = Asked::new(detect, detector.stride);
         let distribution = match settled.init {

@@ -35,13 +35,7 @@ pub fn detector(detect: &Detect) -> (Detector, Parameters, Replicas) {
         variant: Variant::Paper,
         classes: 1,
     };
-    let shape = Shape {
-        classes: 2,
-        rpn_channels: detect.rpn_channels,
-        anchors: (detect.anchor_scales.len() * detect.anchor_ratios.len()) as u32,
-        frozen: detect.frozen,
-        freeze_bn: detect.freeze_bn,
-    };
+    let shape = Shape::of_recipe(detect, 2);
     let model = Model::build("resnet50d", &backbone).expect("a model");
     let detector = Detector::new(&model, shape).expect("a network");
     let arithmetic = Arithmetic::Plain(Kind::Float);
