@@ -135,9 +135,10 @@ impl Work {
                 asked: &self.asked,
                 seed: 1,
             };
-            learner
+            let loss = learner
                 .step(&self.groups, self.step, 1e-4)
                 .map_err(|failure| anyhow::anyhow!(failure.message))?;
+            drop(loss);
             self.step += 1;
             return Ok(());
         }
