@@ -82,8 +82,8 @@ fn a_network_of_one_stage_is_refused_with_the_cure() {
     let mobilenet = Model::published("mobilenet", Variant::Paper).expect("a known model");
     let error = Detector::new(&mobilenet, shape).expect_err("refused");
     assert!(
-        error.to_string().contains("name one, or more depths"),
-        "{error}"
+        error.message.contains("name one, or more depths"),
+        "{error:?}"
     );
 }
 

@@ -99,7 +99,7 @@ fn the_gradient_of_both_halves_is_that_of_the_loss() {
     // Nothing that is chosen changes with the weights: every anchor inside is sampled, the true boxes
     // are the only ones.
     let mut trained =
-        Trained::new("proposals = [1, 1], proposals_before_nms = [1, 1], proposal_min_size = 64");
+        Trained::new("proposals = [1, 1]\nproposals_before_nms = [1, 1]\nproposal_min_size = 64");
     let groups = group(&things, &[0, 1], 0);
     let (_, gradients) = trained.learner().gradients(&groups, 0).expect("a step");
     let specs = trained.detector.network.parameters.clone();
@@ -153,7 +153,7 @@ fn trap_23_what_is_frozen_is_the_same_after_steps() {
     );
     for step in 0..3 {
         let groups = group(&things, &[0, 1], 0);
-        trained.learner().step(&groups, step, 0.01).expect("a step");
+        drop(trained.learner().step(&groups, step, 0.01).expect("a step"));
     }
     let stats = trained.replicas.mean(&trained.detector.network).flat;
     assert!(stats.equal(&before.1));
@@ -172,7 +172,7 @@ fn things_are_found_after_some_steps() {
     for step in 0..150 {
         let images: Vec<usize> = (0..4).map(|k| (step as usize * 4 + k) % 16).collect();
         let groups = group(&things, &images, 0);
-        trained.learner().step(&groups, step, 0.02).expect("a step");
+        drop(trained.learner().step(&groups, step, 0.02).expect("a step"));
     }
     let stats = trained.replicas.mean(&trained.detector.network);
     let leaves = trained.parameters.leaves();

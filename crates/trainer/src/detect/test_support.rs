@@ -14,15 +14,17 @@ use crate::init::{self, Distribution};
 use crate::norm::Replicas;
 use crate::parameters::{Arithmetic, Parameters};
 
-/// Sub-table of a recipe.
+/// Sub-table of a recipe; `set` has a key a line.
 pub fn detect(set: &str) -> Detect {
-    let table = format!(
-        "task = 'detect'\ndetect = {{ short_side = 64, max_side = 64, anchor_base = 8, anchor_scales = [2, 3], \
-         rpn_channels = 16, rpn_batch = 32, proposals_before_nms = [200, 200], proposals = [50, 20], \
-         proposal_min_size = 4, roi_batch = 16, roi_size = 8, frozen = 0, {set} }}"
-    );
-    let recipe: Recipe =
-        rungs_spec::settle::complete(&table.parse().expect("TOML")).expect("a recipe");
+    let common = "task = 'detect'\n[detect]\nshort_side = 64\nmax_side = 64\nanchor_base = 8\nanchor_scales = [2, 3]\n\
+                  rpn_channels = 16\nrpn_batch = 32\nproposals_before_nms = [200, 200]\nproposals = [50, 20]\n\
+                  proposal_min_size = 4\nroi_batch = 16\nroi_size = 8\nfrozen = 0\n";
+    let mut table: toml::Table = common.parse().expect("TOML");
+    let own: toml::Table = set.parse().expect("TOML");
+    if let Some(detect) = table["detect"].as_table_mut() {
+        detect.extend(own);
+    }
+    let recipe: Recipe = rungs_spec::settle::complete(&table).expect("a recipe");
     recipe.detect.expect("its sub-table")
 }
 
