@@ -132,7 +132,7 @@ async fn the_page_has_both_panels_and_the_tables_numbers() {
         "Figure 3 \u{b7} Step and cosine decay",
         "(a) Learning rate by epoch",
         "(b) Top-1 by epoch",
-        "redrawn from 4 runs in profile quick",
+        "redrawn from 4 runs, profile quick: not the paper",
         "href=\"/figures/figure3?profile=standard\"",
         "href=\"/charts/figure.png?experiment=figure3&#38;profile=quick&#38;panel=1",
     ] {
@@ -208,7 +208,7 @@ async fn figures_1_and_2_are_drawn_from_the_models_layers() {
             .contains("default-src 'none'")
     );
     for wanted in [
-        "<title>Architecture of ResNet-50</title>",
+        "<title>Architecture of ResNet-50 v1</title>",
         "Conv 7 \u{d7} 7, 64, stride 2",
         "Conv 1 \u{d7} 1, 512, stride 2",
         "Path B",
@@ -225,7 +225,7 @@ async fn figures_1_and_2_are_drawn_from_the_models_layers() {
     }
     // In words: every convolution of the trainer's list.
     let page = text(&app, "/figures/figure2").await;
-    for net in ["ResNet-50 in words", "ResNet-50-D in words"] {
+    for net in ["ResNet-50 v1 in words", "ResNet-50-D in words"] {
         assert!(page.contains(net), "{net}");
     }
     assert_eq!(page.matches("<td>Conv ").count(), 53 + 53 + 55 + 55);
@@ -263,6 +263,7 @@ async fn what_cannot_be_drawn_is_refused_by_name() {
             404,
             "no block diagram",
         ),
+        ("/tables/figure1.csv", 400, "block diagram"),
         ("/charts/diagram.png?experiment=figure1", 404, "diagram.svg"),
         (
             "/charts/diagram.svg?experiment=figure1&theme=pink",

@@ -25,6 +25,9 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
     let place = number("panel", asked.panel.as_deref())?.unwrap_or(0);
     let mut spec = asked.spec()?;
     fill(dashboard, &figure, place, &mut spec).await?;
+    // Where all seeds agree there is no band to speak of.
+    spec.bands
+        .retain(|band| band.points.iter().any(|(_, low, high)| high > low));
     Ok(spec)
 }
 

@@ -137,13 +137,17 @@ fn page(figure: &FigureView, choices: &Choices) -> FigurePage {
         (Some(_), _) => {
             "drawn from the layers that the trainer builds; nothing is trained for it".to_owned()
         }
-        (None, profile) => format!(
-            "redrawn from {}{}",
-            plural(known, "run"),
-            profile.as_ref().map_or_else(String::new, |p| format!(
-                " in profile {p}: not the paper's setting unless it is called paper"
-            ))
+        (None, Some(profile)) if profile == "paper" => {
+            format!(
+                "redrawn from {} in the paper's setting",
+                plural(known, "run")
+            )
+        }
+        (None, Some(profile)) => format!(
+            "redrawn from {}, profile {profile}: not the paper's setting",
+            plural(known, "run")
         ),
+        (None, None) => format!("redrawn from {}", plural(known, "run")),
     };
     FigurePage {
         heading: heading(figure),
@@ -422,8 +426,7 @@ struct Entry {
     name: String,
     href: String,
     heading: String,
-    text: String,
-    chart: Option<ChartLink>,
+    panels: Vec<Panel>,
     picture: Option<Picture>,
     error: Option<String>,
 }
@@ -444,24 +447,14 @@ pub async fn list(State(dashboard): State<Dashboard>) -> Result<Response, Failur
         entries.push(match figure::load(&dashboard, &name, None).await {
             Ok(figure) => Entry {
                 heading: heading(&figure),
-                text: figure.diagram.as_ref().map_or_else(
-                    || {
-                        let known: usize = figure.curves.iter().map(|c| c.runs.len()).sum();
-                        format!(
-                            "{}, {}",
-                            plural(figure.curves.len(), "curve"),
-                            plural(known, "run")
-                        )
-                    },
-                    Diagram::title,
-                ),
-                chart: panels(&figure, &Choices::default(), (564, 330))
-                    .pop()
-                    .map(|p| {
-                        let mut chart = p.chart;
-                        chart.zoom = false;
-                        chart
-                    }),
+                panels: panels(&figure, &Choices::default(), (564, 330))
+                    .into_iter()
+                    .map(|mut panel| {
+                        // Zooming is the figure's own page's.
+                        panel.chart.zoom = false;
+                        panel
+                    })
+                    .collect(),
                 picture: figure.diagram.as_ref().map(|d| picture(&figure, d)),
                 error: None,
                 name,
@@ -469,8 +462,7 @@ pub async fn list(State(dashboard): State<Dashboard>) -> Result<Response, Failur
             },
             Err(failure) => Entry {
                 heading: view.experiment.title.clone(),
-                text: String::new(),
-                chart: None,
+                panels: Vec::new(),
                 picture: None,
                 error: Some(failure.message),
                 name,

@@ -6,6 +6,7 @@ use askama::Template;
 use super::Source;
 use super::provenance::{self, Cost, Made, RunLine};
 use super::stack::{self, Recipe, RowChanges};
+use crate::chart::diagram::Diagram;
 use crate::chart::{self, ChartSpec, Theme};
 use crate::error::ReportError;
 use crate::show;
@@ -23,6 +24,7 @@ struct Page<'a> {
     reference: String,
     notes: Vec<String>,
     verdicts: Vec<String>,
+    diagram: Option<String>,
     curves: Vec<String>,
     left_out: usize,
     changes: Vec<RowChanges>,
@@ -94,8 +96,13 @@ pub(super) fn render(source: &Source<'_>) -> Result<String, ReportError> {
     let page = Page {
         table,
         reference: show::paper_reference(table.paper.as_ref()),
-        notes: show::notes(table),
+        // What the profile narrows stands above the numbers.
+        notes: show::notes(table)
+            .into_iter()
+            .filter(|note| table.profile_note.is_empty() || !note.ends_with(&table.profile_note))
+            .collect(),
         verdicts: show::verdicts(table),
+        diagram: diagram(source)?,
         curves,
         left_out,
         changes: stack::changes(source.plan, source.set),
@@ -110,6 +117,16 @@ pub(super) fn render(source: &Source<'_>) -> Result<String, ReportError> {
         format: "html",
         message: e.to_string(),
     })
+}
+
+/// The block diagram of a figure that names models.
+fn diagram(source: &Source<'_>) -> Result<Option<String>, ReportError> {
+    let figure = source.plan.experiment.figure.as_ref();
+    let Some(models) = figure.map(|f| &f.models).filter(|m| !m.is_empty()) else {
+        return Ok(None);
+    };
+    let diagram = Diagram::new(models).map_err(|e| ReportError::Chart(e.to_string()))?;
+    Ok(Some(diagram.svg(1200, Theme::Auto)))
 }
 
 /// A picture of every metric that runs evaluated, by epoch, for every column; and how many there was no
@@ -148,6 +165,8 @@ fn curves(source: &Source<'_>, most: usize) -> Result<(Vec<String>, usize), Repo
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::fixtures;
     use crate::table::{Select, build};
@@ -168,5 +187,28 @@ mod tests {
         let room = all[0].len() + 1;
         let (some, left_out) = curves(&source, room).unwrap();
         assert_eq!((some.len(), left_out), (1, 3));
+    }
+
+    #[test]
+    fn a_figure_of_models_is_its_diagram() {
+        let text = "title = \"Tweaks\"\n[figure]\nmodels = [\"resnet50\", \"resnet50b\"]";
+        let plan = fixtures::plan_of(text, None, 1);
+        let results = BTreeMap::new();
+        let table = build(&plan, &results, Select::Best);
+        let source = Source {
+            table: &table,
+            plan: &plan,
+            results: &results,
+            set: &[],
+        };
+        let html = render(&source).unwrap();
+        assert!(html.contains("was stride 2"));
+        assert!(!html.contains("<table"), "there is nothing to tabulate");
+        let csv = super::super::export(&source, super::super::Format::Csv, Default::default());
+        let said = csv.unwrap_err().to_string();
+        assert!(
+            said.contains("`--format csv`") && said.contains("block diagram"),
+            "{said}"
+        );
     }
 }

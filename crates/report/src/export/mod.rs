@@ -119,9 +119,28 @@ impl Format {
     }
 }
 
+fn word(format: Format) -> &'static str {
+    FORMATS
+        .iter()
+        .find(|(_, known)| *known == format)
+        .map_or("", |(word, _)| word)
+}
+
 /// The table in a format, ending with a line break. `round` speaks of LaTeX alone.
 pub fn export(source: &Source<'_>, format: Format, round: Round) -> Result<String, ReportError> {
     let table = source.table;
+    let figure = source.plan.experiment.figure.as_ref();
+    if figure.is_some_and(|f| !f.models.is_empty())
+        && !matches!(format, Format::Json | Format::Html)
+    {
+        return Err(ReportError::NotForThisTable {
+            format: word(format).to_owned(),
+            why: format!(
+                "{} is a block diagram, which has no rows. Use html, or json",
+                table.experiment
+            ),
+        });
+    }
     match format {
         Format::Csv => csv::render(table),
         Format::Json => serde_json::to_string_pretty(table)

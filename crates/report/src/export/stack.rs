@@ -28,6 +28,19 @@ pub(super) struct Change {
     pub from: String,
     /// Columns in which it does so.
     pub columns: Vec<String>,
+    /// Columns that the row has.
+    pub of: usize,
+}
+
+impl Change {
+    /// `BS=256, BS=1024`; `every column`.
+    pub(super) fn places(&self) -> String {
+        if self.of > 1 && self.columns.len() == self.of {
+            "every column".to_owned()
+        } else {
+            self.columns.join(", ")
+        }
+    }
 }
 
 /// The whole recipe of one cell.
@@ -148,6 +161,7 @@ fn of_cell(
             from: key.from,
             key: key.key,
             columns: Vec::new(),
+            of: planned_columns(plan, row).len(),
         })
     })
     .collect()
@@ -179,6 +193,7 @@ mod tests {
             .unwrap();
         assert_eq!((epochs.was.as_str(), epochs.value.as_str()), ("0", "1"));
         assert_eq!(epochs.columns, ["BS=256", "BS=1024"]);
+        assert_eq!(epochs.places(), "every column");
         let decay = rows[2].changes.iter().find(|c| c.key == "decay").unwrap();
         assert_eq!(
             (decay.was.as_str(), decay.value.as_str()),

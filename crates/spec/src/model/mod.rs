@@ -195,27 +195,6 @@ pub const MODELS: &[ModelInfo] = &[
     },
 ];
 
-impl ModelInfo {
-    /// What people call it: `ResNet-50-D`.
-    pub fn title(&self) -> String {
-        match self.name.strip_prefix("resnet") {
-            Some(rest) => {
-                let depth = rest.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-                match rest[depth.len()..].to_uppercase().as_str() {
-                    "" => format!("ResNet-{depth}"),
-                    tweak => format!("ResNet-{depth}-{tweak}"),
-                }
-            }
-            None if self.name == "mobilenet" => "MobileNet".to_owned(),
-            None => {
-                let mut letters = self.name.chars();
-                let words = letters.next().map(|c| c.to_ascii_uppercase().to_string());
-                words.unwrap_or_default() + &letters.as_str().replace("-v", "-V")
-            }
-        }
-    }
-}
-
 /// The model of that name.
 pub fn find(name: &str) -> Result<&'static ModelInfo, SpecError> {
     MODELS.iter().find(|m| m.name == name).ok_or_else(|| {

@@ -19,7 +19,7 @@ use self::pen::{Area, Pen};
 use super::Theme;
 
 /// Between panels.
-const GAP: f64 = 30.0;
+const GAP: f64 = 26.0;
 /// Around all of them.
 const MARGIN: f64 = 2.0;
 
@@ -169,12 +169,12 @@ impl Diagram {
         } else {
             row(&wide)
         };
-        let (places, size) = placed(&wide, &columns);
+        let (places, size) = placed(&wide, &columns, self.networks.len() > 1);
         if size.0 <= f64::from(width.max(120)) {
             return (panels, places, size, Look::WIDE);
         }
         let one: Vec<usize> = (0..wide.len()).collect();
-        let (places, size) = placed(&sizes(Look::NARROW), &[one]);
+        let (places, size) = placed(&sizes(Look::NARROW), &[one], true);
         (panels, places, size, Look::NARROW)
     }
 
@@ -319,29 +319,30 @@ fn row(sizes: &[(f64, f64)]) -> Vec<Vec<usize>> {
     (0..sizes.len()).map(|i| vec![i]).collect()
 }
 
-/// Places of the panels, and the size of all. Panels of one column have one width; the last panel of a
-/// column reaches down to the end, so that the frames end together.
-fn placed(sizes: &[(f64, f64)], columns: &[Vec<usize>]) -> (Vec<Area>, (f64, f64)) {
+/// Places of the panels, and the size of all. Panels of one column have one width. The last panel of a
+/// column reaches down to the end; where not all are `level`, one that is alone in the last column keeps its
+/// height and stands in the middle.
+fn placed(sizes: &[(f64, f64)], columns: &[Vec<usize>], level: bool) -> (Vec<Area>, (f64, f64)) {
     let height = |column: &[usize]| {
-        column.iter().map(|i| sizes[*i].1).sum::<f64>() + GAP * (column.len().max(1) - 1) as f64
+        let gaps = GAP * column.len().saturating_sub(1) as f64;
+        column.iter().map(|i| sizes[*i].1).sum::<f64>() + gaps
     };
     let tallest = columns.iter().map(|c| height(c)).fold(0.0, f64::max);
-    let mut places = vec![
-        Area {
-            x: 0.0,
-            y: 0.0,
-            w: 0.0,
-            h: 0.0
-        };
-        sizes.len()
-    ];
+    let nowhere = Area {
+        x: 0.0,
+        y: 0.0,
+        w: 0.0,
+        h: 0.0,
+    };
+    let mut places = vec![nowhere; sizes.len()];
     let mut x = MARGIN;
-    for column in columns {
+    for (number, column) in columns.iter().enumerate() {
         let wide = column.iter().map(|i| sizes[*i].0).fold(0.0, f64::max);
         let spare = tallest - height(column);
-        let mut y = MARGIN;
+        let floats = !level && number + 1 == columns.len() && column.len() == 1;
+        let mut y = MARGIN + if floats { spare / 2.0 } else { 0.0 };
         for (at, i) in column.iter().enumerate() {
-            let last = at + 1 == column.len();
+            let last = at + 1 == column.len() && !floats;
             let h = sizes[*i].1 + if last { spare } else { 0.0 };
             places[*i] = Area { x, y, w: wide, h };
             y += h + GAP;

@@ -19,8 +19,8 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) const WIDE: Look = Look {
-        box_width: 184.0,
-        between: 20.0,
+        box_width: 194.0,
+        between: 16.0,
         stride_below: false,
     };
     pub(super) const NARROW: Look = Look {
@@ -29,6 +29,8 @@ impl Look {
         stride_below: true,
     };
 }
+/// Width of a box of an outline.
+const OUTLINE: f64 = 194.0;
 /// Between boxes that stand below each other: room for an arrow.
 const GAP: f64 = 20.0;
 const PAD: f64 = 16.0;
@@ -68,7 +70,7 @@ impl Panel {
     pub(super) fn size(&self, look: Look) -> (f64, f64) {
         let (w, h) = match &self.content {
             Content::Outline(entries) => (
-                look.box_width,
+                OUTLINE,
                 stack(entries.iter().map(|_| 46.0)) + 2.0 * (PILL.1 + GAP),
             ),
             Content::Block(block) => {
@@ -89,7 +91,7 @@ impl Panel {
                 } else {
                     GAP
                 };
-                let notes = 17.0 * block.instead_of.len() as f64;
+                let notes = 32.0 * block.instead_of.len() as f64;
                 let notes = if notes > 0.0 { notes + 8.0 } else { 0.0 };
                 let height = 2.0 * PILL.1 + branch + label + tallest + join + notes;
                 (
@@ -132,7 +134,7 @@ impl Panel {
         }
         let top = at.y + self.head();
         match &self.content {
-            Content::Outline(entries) => outline(pen, entries, (at.middle(), top), look),
+            Content::Outline(entries) => outline(pen, entries, (at.middle(), top)),
             Content::Block(block) => {
                 paths(pen, block, at, top, look);
                 Vec::new()
@@ -187,7 +189,7 @@ fn pill(pen: &mut Pen, text: &str, (x, y): (f64, f64)) {
     pen.text(text, (x, y + 16.0), At::Middle, 12.0, INK, false);
 }
 
-fn outline(pen: &mut Pen, entries: &[Entry], (middle, top): (f64, f64), look: Look) -> Vec<Area> {
+fn outline(pen: &mut Pen, entries: &[Entry], (middle, top): (f64, f64)) -> Vec<Area> {
     let paint = Paint {
         fill: LAYER,
         edge: LAYER_EDGE,
@@ -201,9 +203,9 @@ fn outline(pen: &mut Pen, entries: &[Entry], (middle, top): (f64, f64), look: Lo
     for entry in entries {
         pen.arrow(&[(middle, y), (middle, y + GAP)]);
         let at = Area {
-            x: middle - look.box_width / 2.0,
+            x: middle - OUTLINE / 2.0,
             y: y + GAP,
-            w: look.box_width,
+            w: OUTLINE,
             h: 46.0,
         };
         pen.rect(at, paint);
@@ -259,7 +261,7 @@ fn step(pen: &mut Pen, step: &Step, at: Area, look: Look) {
     pen.rect(at, paint);
     let mut y = at.y + 20.0;
     let (first, second) = lines(step, look);
-    pen.text(&first, (at.middle(), y), At::Middle, 13.0, INK, true);
+    pen.text(&first, (at.middle(), y), At::Middle, 13.0, INK, false);
     if !second.is_empty() {
         y += 16.0;
         pen.text(&second, (at.middle(), y), At::Middle, 12.0, SOFT, false);
@@ -389,14 +391,9 @@ fn paths(pen: &mut Pen, block: &Block, frame: Area, top: f64, look: Look) {
     pill(pen, "Output", (middle, y));
     y += PILL.1 + 8.0;
     for gone in &block.instead_of {
-        y += 16.0;
-        pen.text(
-            &format!("instead of {gone}"),
-            (middle, y),
-            At::Middle,
-            12.0,
-            CHANGED_INK,
-            true,
-        );
+        for (text, bold) in [("instead of", false), (gone.as_str(), true)] {
+            y += 16.0;
+            pen.text(text, (middle, y), At::Middle, 12.0, CHANGED_INK, bold);
+        }
     }
 }

@@ -6,6 +6,8 @@ use rungs_spec::model::{self, Layer, LayerRow, Model};
 use rungs_spec::recipe::Variant;
 use serde::Serialize;
 
+use crate::profile::model_title;
+
 /// A network as block diagrams show it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Network {
@@ -130,7 +132,7 @@ pub fn network(name: &str) -> Result<Network, SpecError> {
     let mut reader = Reader { rows: rows.iter() };
     Ok(Network {
         model: name.to_owned(),
-        title: info.title(),
+        title: model_title(name),
         input_size: info.input_size,
         parameters: counts.parameters,
         macs: counts.macs,
@@ -356,7 +358,7 @@ mod tests {
                 ("Output", 1)
             ]
         );
-        assert_eq!(net.title, "ResNet-50");
+        assert_eq!(net.title, "ResNet-50 v1");
         assert_eq!(
             texts(&net.parts[0].blocks[0].paths[0]),
             ["Conv 7 × 7, 64, stride 2", "Max pool 3 × 3, stride 2"]
