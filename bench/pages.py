@@ -109,8 +109,8 @@ def one_by_one(server, times):
 
 
 def viewers(server, home, example, seconds):
-    """64 of them, each looks at a page, reads it for half a second, looks at the next."""
-    places = [path for name, path, _ in addresses(server) if name not in ("compare",)]
+    """64 of them, each looks at a page, reads it for two seconds, looks at the next."""
+    places = [path for _, path, _ in addresses(server)]
     writer = subprocess.Popen([example, home, "--write", str(RATE), "--seconds", str(seconds + 2)], stdout=subprocess.PIPE, text=True)
     time.sleep(1)
     end = time.monotonic() + seconds

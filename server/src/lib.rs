@@ -42,7 +42,7 @@ mod state;
 pub mod token;
 pub mod view;
 
-pub use serve::{Listen, ServeError, bind, serve};
+pub use serve::{Limits, Listen, ServeError, bind, serve, serve_within};
 pub use state::Dashboard;
 
 use std::time::Duration;
@@ -59,11 +59,14 @@ use tower_http::timeout::TimeoutLayer;
 
 use guard::Guard;
 
-/// Longest that an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Every address of the dashboard. `guard` says who may read, and who may change.
 pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
+    app_within(dashboard, guard, Limits::default().answer)
+}
+
+/// As [`app`]; `longest` is what an answer may take, the request's body included.
+fn app_within(dashboard: Dashboard, guard: Guard, longest: Duration) -> Router {
+    let in_time = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, longest);
     let small = || DefaultBodyLimit::max(control::MOST_BYTES);
     let counters = metrics::Counters::default();
     let answers = Router::new()
@@ -96,10 +99,7 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
         .fallback(api::nowhere)
         .layer(from_fn(caching::etag))
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            TIMEOUT,
-        ));
+        .layer(in_time());
     // Outside of the layers above: a stream has no digest and no end, and a checkpoint is large.
     let stream = Router::new()
         .route("/api/v1/events", get(events::get))
@@ -119,6 +119,7 @@ pub fn app(dashboard: Dashboard, guard: Guard) -> Router {
                         .post(pages::enter::post)
                         .layer(small()),
                 )
+                .layer(in_time())
                 .with_state(guard.clone()),
         )
         .layer(from_fn_with_state(guard, guard::check))

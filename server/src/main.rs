@@ -63,7 +63,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             println!("{line}");
         }
     }
-    rungs_server::serve(listen, home, db, stopped()).await?;
+    rungs_server::serve(listen, home, db, stopped()).await;
     Ok(())
 }
 

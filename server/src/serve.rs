@@ -3,9 +3,17 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use rungs_spec::home::Home;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::guard::Guard;
 use crate::state::Dashboard;
@@ -40,9 +48,6 @@ pub enum ServeError {
         /// The system's words.
         source: io::Error,
     },
-    /// It broke while running.
-    #[error("The server stopped: {0}")]
-    Run(#[source] io::Error),
 }
 
 /// A bound address, ready to serve.
@@ -99,30 +104,94 @@ pub async fn bind(home: &Home, address: SocketAddr) -> Result<Listen, ServeError
     })
 }
 
+/// Bounds on what a visitor may hold open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest that the headers of a request may take to come, also of the next one on a connection.
+    pub headers: Duration,
+    /// Longest that an answer may take to be made, the request's body included.
+    pub answer: Duration,
+    /// Connections at once; more wait until one ends.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            headers: Duration::from_secs(20),
+            answer: Duration::from_secs(60),
+            connections: 1024,
+        }
+    }
+}
+
+/// Most bytes of the headers of a request together; more is refused with 431.
+const HEADER_BYTES: usize = 64 * 1024;
+/// After the end is asked for: how long answers under way have.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// Serves until `stop` resolves; requests under way are finished, open event streams are cut.
 pub async fn serve(
     listen: Listen,
     home: Home,
     db: PathBuf,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServeError> {
-    let app = crate::app(Dashboard::new(home, db), listen.guard);
-    let (ending, mut ended) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listen.listener, app).with_graceful_shutdown(async move {
-        stop.await;
-        // An error means that nobody waits any more, which is what stopping is for.
-        let _ = ending.send(true);
-    });
-    let grace = async move {
-        if ended.wait_for(|over| *over).await.is_ok() {
-            // Event streams never end by themselves.
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        } else {
-            std::future::pending::<()>().await;
+) {
+    serve_within(listen, home, db, Limits::default(), stop).await;
+}
+
+/// As [`serve`], with bounds of one's own.
+///
+/// Not `axum::serve`: that waits for ever for the headers of a request, so that a few hundred visitors who
+/// send a byte a minute would keep everybody else out.
+pub async fn serve_within(
+    listen: Listen,
+    home: Home,
+    db: PathBuf,
+    limits: Limits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let app = crate::app_within(Dashboard::new(home, db), listen.guard, limits.answer);
+    let service = TowerToHyperService::new(app);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.headers)
+        .max_buf_size(HEADER_BYTES);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let open = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listen.listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = &mut stop => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+                let watched = open.watch(connection);
+                tokio::spawn(async move {
+                    // How a connection ends is the visitor's affair: reset, too slow, not HTTP.
+                    if let Err(error) = watched.await {
+                        tracing::debug!("a connection ended: {error}");
+                    }
+                    drop(place);
+                });
+            }
+            // Its visitor is gone, or we have no file handle left: others will close theirs.
+            Err(error) => {
+                tracing::debug!("a connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
-    };
+    }
+    drop(listen.listener);
+    // Event streams never end by themselves.
     tokio::select! {
-        result = async { server.await } => result.map_err(ServeError::Run),
-        () = grace => Ok(()),
+        () = open.shutdown() => {}
+        () = tokio::time::sleep(GRACE) => {}
     }
 }

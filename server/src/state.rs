@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rungs_report::Select;
 use rungs_report::claims::Judged;
@@ -25,11 +26,26 @@ pub struct Dashboard(Arc<Inner>);
 struct Inner {
     home: Home,
     db: PathBuf,
-    /// The open database, and which file it is: a rebuilt database is another file.
-    store: Mutex<Option<(FileId, Store)>>,
+    store: Mutex<Opened>,
     /// What was asked of the scheduler here.
     memory: Memory,
 }
+
+/// What came of opening the database, and which file it was: a rebuilt database is another file.
+#[derive(Default)]
+enum Opened {
+    #[default]
+    No,
+    Yes(FileId, Store),
+    /// When it was tried, and what was said.
+    Failed(FileId, Instant, Failure),
+}
+
+/// How long a page waits for somebody else's lock before it says so.
+const BUSY: Duration = Duration::from_secs(5);
+/// For how long a failure is said again before the next try: those who waited behind it need not wait for
+/// their own.
+const SAID_AGAIN: Duration = Duration::from_secs(1);
 
 type FileId = (u64, u64);
 
@@ -43,7 +59,7 @@ impl Dashboard {
         Dashboard(Arc::new(Inner {
             home,
             db,
-            store: Mutex::new(None),
+            store: Mutex::default(),
             memory: Memory::default(),
         }))
     }
@@ -62,17 +78,27 @@ impl Dashboard {
     pub async fn store(&self) -> Result<Option<Store>, Failure> {
         let mut open = self.0.store.lock().await;
         let Some(id) = file_id(&self.0.db) else {
-            *open = None;
+            *open = Opened::No;
             return Ok(None);
         };
-        if let Some((of, store)) = open.as_ref()
-            && *of == id
-        {
-            return Ok(Some(store.clone()));
+        match &*open {
+            Opened::Yes(of, store) if *of == id => return Ok(Some(store.clone())),
+            Opened::Failed(of, at, failure) if *of == id && at.elapsed() < SAID_AGAIN => {
+                return Err(failure.clone());
+            }
+            _ => {}
         }
-        let store = Store::open_reader(&self.0.db).await?;
-        *open = Some((id, store.clone()));
-        Ok(Some(store))
+        match Store::open_reader_within(&self.0.db, BUSY).await {
+            Ok(store) => {
+                *open = Opened::Yes(id, store.clone());
+                Ok(Some(store))
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                *open = Opened::Failed(id, Instant::now(), failure.clone());
+                Err(failure)
+            }
+        }
     }
 
     /// The database, or a 404 that says how to get one.

@@ -41,7 +41,13 @@ impl Store {
 
     /// Opens an existing database for reading: `query_only`, so no statement can change it.
     pub async fn open_reader(db: &Path) -> Result<Store, StoreError> {
-        open_reader(db).await.map_err(|e| e.at(db))
+        Store::open_reader_within(db, BUSY).await
+    }
+
+    /// As [`Store::open_reader`], for somebody who would rather be told that the database is locked than
+    /// wait longer than `busy`.
+    pub async fn open_reader_within(db: &Path, busy: Duration) -> Result<Store, StoreError> {
+        open_reader(db, busy).await.map_err(|e| e.at(db))
     }
 
     /// The file.
@@ -147,18 +153,18 @@ async fn open_writer(db: &Path) -> Result<Store, StoreError> {
         shared: Arc::new(Shared {
             path: db.to_owned(),
             writer: Some(writer),
-            readers: readers(db).await?,
+            readers: readers(db, BUSY).await?,
         }),
     })
 }
 
-async fn open_reader(db: &Path) -> Result<Store, StoreError> {
+async fn open_reader(db: &Path, busy: Duration) -> Result<Store, StoreError> {
     if !db.exists() {
         return Err(StoreError::Missing {
             path: db.to_owned(),
         });
     }
-    let mut connection = SqliteConnection::connect_with(&reader_options(db)).await?;
+    let mut connection = SqliteConnection::connect_with(&reader_options(db, busy)).await?;
     let version = version(&mut connection).await?;
     connection.close().await?;
     match version {
@@ -193,7 +199,7 @@ async fn open_reader(db: &Path) -> Result<Store, StoreError> {
         shared: Arc::new(Shared {
             path: db.to_owned(),
             writer: None,
-            readers: readers(db).await?,
+            readers: readers(db, busy).await?,
         }),
     })
 }
@@ -213,8 +219,9 @@ fn options(db: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY)
 }
 
-fn reader_options(db: &Path) -> SqliteConnectOptions {
+fn reader_options(db: &Path, busy: Duration) -> SqliteConnectOptions {
     options(db)
+        .busy_timeout(busy)
         .create_if_missing(false)
         .pragma("query_only", "1")
         .immutable(cannot_change(db))
@@ -230,11 +237,11 @@ fn cannot_change(db: &Path) -> bool {
         && !Path::new(&wal).exists()
 }
 
-async fn readers(db: &Path) -> Result<SqlitePool, StoreError> {
+async fn readers(db: &Path, busy: Duration) -> Result<SqlitePool, StoreError> {
     Ok(SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(BUSY)
-        .connect_with(reader_options(db))
+        .connect_with(reader_options(db, busy))
         .await?)
 }
 

@@ -54,8 +54,7 @@ pub(super) async fn run(context: &Context, args: &DashboardArgs) -> anyhow::Resu
                 }
                 outcome
             };
-            let (served, scheduled) = tokio::join!(server, scheduler);
-            served?;
+            let ((), scheduled) = tokio::join!(server, scheduler);
             scheduled
         }
         Err(error) => {
@@ -63,7 +62,8 @@ pub(super) async fn run(context: &Context, args: &DashboardArgs) -> anyhow::Resu
                 "nothing will be trained: {}",
                 crate::failure::paragraph(&error)
             );
-            Ok(server.await?)
+            server.await;
+            Ok(())
         }
     }
 }
