@@ -11,6 +11,7 @@
 //! | figures of this server for Prometheus? | [`metrics`] |
 //! | how does an open page learn of news? | [`events`], with static/rungs.js |
 //! | an experiment, its plan and results in one? | [`view`] (the runner prints the same) |
+//! | a figure, and the runs behind its curves? | [`figure`] |
 //! | who may read, and who may change? | [`guard`], [`token`] |
 //! | what does a button do? | [`control`] |
 //! | the files of a run? its log as it grows? | [`files`] |
@@ -29,6 +30,7 @@ pub mod control;
 pub mod error;
 pub mod events;
 pub mod export;
+pub mod figure;
 pub mod files;
 mod gpu;
 pub mod guard;
@@ -84,6 +86,9 @@ fn app_within(dashboard: Dashboard, guard: Guard, longest: Duration) -> Router {
         .route("/claims", get(pages::claims::get))
         .route("/compare", get(pages::compare::get))
         .route("/api/v1/compare", get(compare::get))
+        .route("/figures", get(pages::figure::list))
+        .route("/figures/{experiment}", get(pages::figure::get))
+        .route("/api/v1/figures/{experiment}", get(api::figure))
         .route("/api/v1/claims", get(api::claims))
         .route("/charts/{chart}", get(charts::get))
         .route("/api/v1/experiments", get(api::experiments))

@@ -4,6 +4,7 @@ pub mod claims;
 pub mod compare;
 pub mod controls;
 pub mod enter;
+pub mod figure;
 pub mod overview;
 pub mod queue;
 pub mod run;
