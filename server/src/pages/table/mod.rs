@@ -216,7 +216,7 @@ pub async fn get(
         return Ok(Redirect::to(&to).into_response());
     }
     let store = dashboard.store().await?;
-    let figures = figures(&dashboard, &path).await?;
+    let figures = figures(&dashboard, &path)?;
     let behind = behind(&view, store.as_ref(), &dashboard.world()?).await?;
     let page = page(&view, &choices, behind)?;
     let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
@@ -236,10 +236,10 @@ pub async fn get(
 }
 
 /// Figures that draw a cell of this table.
-async fn figures(dashboard: &Dashboard, table: &str) -> Result<Vec<Link>, Failure> {
+fn figures(dashboard: &Dashboard, table: &str) -> Result<Vec<Link>, Failure> {
     let world = dashboard.world()?;
     let mut links = Vec::new();
-    for name in dashboard.experiments().await? {
+    for name in world.figure_names() {
         let Ok(experiment) = world.experiment(&name) else {
             continue;
         };
