@@ -8,7 +8,7 @@ BINARIES := runner server trainer
 unexport DATABASE_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help table4 build test test-long lint install uninstall golden golden-statistics bench-step bench-loader bench-ingest bench-scale bench-pages results gpu-check docs-screenshots \
+.PHONY: help table4 build test test-long lint install uninstall golden golden-statistics bench-step bench-detection bench-loader bench-ingest bench-scale bench-pages results gpu-check docs-screenshots \
         prerequisites libtorch fashion-mnist test-tools clean distclean
 .SUFFIXES:
 
@@ -41,6 +41,7 @@ golden: ## golden loss traces and logits again from PyTorch (makes its own Pytho
 	@.venv-peers/bin/python bench/peers/pytorch_golden.py
 	@.venv-peers/bin/python bench/peers/pytorch_logits.py
 	@.venv-peers/bin/python bench/peers/pytorch_fcn.py
+	@.venv-peers/bin/python bench/peers/torchvision_ops.py
 	@.venv-peers/bin/python bench/peers/golden_images.py
 
 golden-statistics: ## golden statistics again from SciPy and statsmodels (makes its own Python environment)
@@ -50,6 +51,10 @@ golden-statistics: ## golden statistics again from SciPy and statsmodels (makes 
 bench-step: build ## a training step beside PyTorch's, six networks (makes its own Python environment; 30 minutes)
 	@bench/peers/setup
 	@.venv-peers/bin/python bench/peers/pytorch_step.py $(ARGS)
+
+bench-detection: build ## NMS, RoIAlign and detection beside torchvision's (makes its own Python environment)
+	@bench/peers/setup
+	@.venv-peers/bin/python bench/peers/torchvision_detection.py $(ARGS)
 
 bench-loader: build ## the loader beside torchvision's and DALI's: ARGS=DIR, a directory of images (makes its own Python environment)
 	@bench/peers/setup

@@ -25,8 +25,8 @@ use crate::pages::table::color;
 use crate::state::Dashboard;
 use crate::view::View;
 
-/// Runs that one picture may show.
-const MOST_RUNS: usize = 64;
+/// Runs that one picture, or one comparison, may show.
+pub const MOST_RUNS: usize = 64;
 
 /// What to draw; all text, so that a bad value is answered with its name.
 #[derive(Debug, Clone, Default, serde::Deserialize)]

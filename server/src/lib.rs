@@ -6,6 +6,7 @@
 //! | which address shows what? | [`app`] |
 //! | what is on a page? | [`pages`], with templates/ |
 //! | curves as SVG? | [`charts`] |
+//! | which runs are compared, and what is known of them? | [`mod@compare`] |
 //! | JSON? downloads? | [`api`], [`listing`], [`openapi`], [`export`] |
 //! | figures of this server for Prometheus? | [`metrics`] |
 //! | how does an open page learn of news? | [`events`], with static/rungs.js |
@@ -24,6 +25,7 @@ pub mod api;
 mod assets;
 mod caching;
 pub mod charts;
+pub mod compare;
 pub mod control;
 pub mod error;
 pub mod events;
@@ -82,6 +84,8 @@ fn app_within(dashboard: Dashboard, guard: Guard, longest: Duration) -> Router {
         .route("/api/v1/requests", post(control::post_json).layer(small()))
         .route("/api/v1/requests/{id}", get(control::look))
         .route("/claims", get(pages::claims::get))
+        .route("/compare", get(pages::compare::get))
+        .route("/api/v1/compare", get(compare::get))
         .route("/figures", get(pages::figure::list))
         .route("/figures/{experiment}", get(pages::figure::get))
         .route("/api/v1/figures/{experiment}", get(api::figure))

@@ -196,6 +196,17 @@ fn paths() -> Value {
             text(),
         ),
     ];
+    let compared = vec![
+        json!({
+            "name": "runs", "in": "query", "required": true, "schema": text(),
+            "description": "Run keys or unambiguous prefixes, separated by commas; differences are to the first",
+        }),
+        query(
+            "by",
+            "What is laid side by side: every run, or the seeds of a recipe together",
+            json!({"enum": ["run", "cell"], "default": "run"}),
+        ),
+    ];
     let superseded = query(
         "superseded",
         "Also points that a later attempt superseded",
@@ -224,6 +235,7 @@ fn paths() -> Value {
         "/api/v1/tables/{experiment}": json_of("Paper and ours, side by side", vec![experiment(), profile(), select], reference("table")),
         "/api/v1/figures/{experiment}": json_of("Curves of a figure, every point, mean over seeds; or the networks of a block diagram", vec![experiment(), profile()], reference("figure")),
         "/api/v1/claims": json_of("Every claim of the paper, judged", vec![profile()], object_of("claims", "claim")),
+        "/api/v1/compare": json_of("Runs beside each other: numbers, recipes, images", compared, reference("comparison")),
         "/api/v1/runs": json_of("A page of the list of runs", list, reference("runs")),
         "/api/v1/runs/{run}": json_of("One run", vec![run()], reference("run")),
         "/api/v1/runs/{run}/series/{metric}": json_of("Every point of a metric, exact", vec![run(), metric, superseded], reference("series")),
@@ -328,6 +340,7 @@ fn schemas() -> Map<String, Value> {
                 "properties": {"request": text(), "asked": text(), "state": {"enum": ["waiting", "done", "refused"]}, "reason": maybe("string")},
             }),
         ),
+        ("comparison", comparison()),
         ("wish", wish()),
         ("figure", figure()),
         (
@@ -357,6 +370,51 @@ fn schemas() -> Map<String, Value> {
         all.insert(name.to_owned(), schema);
     }
     all
+}
+
+/// Runs beside each other ([`rungs_report::compare::Comparison`]).
+fn comparison() -> Value {
+    let key = json!({"type": "string", "pattern": "^[0-9a-f]{64}$"});
+    let list = |items: Value| json!({"type": "array", "items": items});
+    let maybe = |kind: &str| json!({"type": [kind, "null"]});
+    let pair = json!({"type": ["array", "null"], "items": {"type": "number"}, "minItems": 2, "maxItems": 2});
+    let over = json!({
+        "type": "object", "required": ["n", "mean", "values", "epochs", "delta"],
+        "properties": {
+            "n": {"type": "integer"}, "mean": maybe("number"), "sd": maybe("number"), "ci95": pair,
+            "values": list(json!({"type": ["number", "string"]})), "epochs": list(json!({"type": "integer"})),
+            "delta": maybe("number"), "delta_ci95": pair, "p": maybe("number"),
+        },
+    });
+    let shown = json!({"type": "object", "required": ["best", "last"], "properties": {"best": over, "last": over}});
+    let side = json!({
+        "type": "object", "required": ["label", "runs", "seeds", "states", "seconds", "peak_bytes", "values"],
+        "properties": {
+            "label": text(), "runs": list(key.clone()), "seeds": list(json!({"type": "integer"})), "states": list(text()),
+            "weights_blake3": list(maybe("string")), "seconds": maybe("number"), "peak_bytes": maybe("integer"),
+            "values": {"type": "object", "additionalProperties": shown},
+        },
+    });
+    let count = || json!({"type": "integer", "minimum": 0});
+    let images = json!({
+        "type": ["object", "null"], "required": ["n", "both", "only_a", "only_b", "neither", "p"],
+        "properties": {"n": count(), "both": count(), "only_a": count(), "only_b": count(), "neither": count(), "p": {"type": "number"}},
+    });
+    let agreement = json!({
+        "type": "object", "required": ["a", "b", "metric", "images", "reason"],
+        "properties": {"a": key, "b": key, "metric": text(), "images": images, "reason": maybe("string")},
+    });
+    let line = json!({
+        "type": "object", "required": ["key", "differs", "values"],
+        "properties": {"key": text(), "differs": {"type": "boolean"}, "values": list(json!({}))},
+    });
+    json!({
+        "type": "object", "required": ["by", "sides", "metrics", "recipe", "agreement"],
+        "properties": {
+            "by": {"enum": ["run", "cell"]}, "sides": list(side), "metrics": list(json!({"type": "object", "required": ["name", "title"]})),
+            "recipe": list(line), "agreement": list(agreement),
+        },
+    })
 }
 
 /// What can be asked for ([`crate::control::Wish`]).

@@ -119,6 +119,7 @@ async fn answers_keep_to_the_document_and_are_not_sent_twice() {
             "/api/v1/tables/table4".to_owned(),
         ),
         ("/api/v1/claims", "/api/v1/claims".to_owned()),
+        ("/api/v1/compare", format!("/api/v1/compare?runs={key}")),
         (
             "/api/v1/figures/{experiment}",
             "/api/v1/figures/figure2".to_owned(),
@@ -177,6 +178,9 @@ async fn refusals_have_a_code_and_a_sentence() {
         ("/api/v1/runs?state=bussy", 400, "bad_state"),
         ("/api/v1/runs?cursor=zz", 400, "bad_cursor"),
         ("/api/v1/runs?state=done&state=failed", 400, "bad_request"),
+        ("/api/v1/compare", 400, "no_runs"),
+        ("/api/v1/compare?runs=zz", 404, "no_such_run"),
+        ("/api/v1/compare?runs=zz&by=row", 400, "bad_query"),
         ("/api/v1/runs/zz", 404, "no_such_run"),
         ("/api/v1/runs/%FF", 400, "bad_request"),
         ("/api/v1/tables/..%2F..%2Fetc", 404, "no_such_experiment"),

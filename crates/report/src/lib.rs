@@ -5,6 +5,7 @@
 //! | what did each refinement do, beside the paper? | [`table`] |
 //! | is a difference real, does it agree with the paper? | [`stats`] |
 //! | what does a profile narrow? | [`profile`] |
+//! | what differs between runs? | [`compare`] |
 //! | which runs would a plan do, and for how long? | [`plan`] |
 //! | how does a table look on a terminal? | [`text`] |
 //! | csv, json, markdown, latex, html? | [`export`] |
@@ -16,6 +17,7 @@
 
 pub mod chart;
 pub mod claims;
+pub mod compare;
 pub mod error;
 pub mod export;
 #[cfg(any(test, feature = "fixtures"))]

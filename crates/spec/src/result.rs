@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::FailureClass;
+use crate::protocol::{Arithmetic, FailureClass, RunFile};
 use crate::recipe::Recipe;
 use crate::runkey::RunKey;
 
@@ -84,6 +84,25 @@ pub struct RunResult {
     pub failure: Option<Failure>,
     /// What the newest attempt that started was made with.
     pub provenance: Option<Provenance>,
+}
+
+impl RunResult {
+    /// A run of which nothing but its recipe is known.
+    pub fn new(file: &RunFile) -> Self {
+        RunResult {
+            key: file.run.clone(),
+            seed: file.seed,
+            state: RunState::New,
+            recipe: file.recipe.clone(),
+            emulated: file.arithmetic == Arithmetic::CpuEmulatedHalf,
+            attempts: 0,
+            progress: Progress::default(),
+            evaluations: Vec::new(),
+            finished: None,
+            failure: None,
+            provenance: None,
+        }
+    }
 }
 
 /// What an attempt was made with: the part of its environment that a comparison rests on. Facts that an

@@ -143,6 +143,8 @@ pub struct EvalArgs {
 pub enum Bench {
     /// Training steps on random images: images per second
     Step(BenchStepArgs),
+    /// A kernel of detection on tensors of a file, taking turns with another program
+    Operator(BenchOperatorArgs),
 }
 
 /// `bench step`.
@@ -175,6 +177,41 @@ pub struct BenchStepArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `bench operator`. For every line on standard input so many calls, answered by a JSON line.
+#[derive(Debug, Args)]
+pub struct BenchOperatorArgs {
+    /// Which
+    #[arg(value_enum)]
+    pub operator: OperatorArg,
+    /// Safetensors file with `boxes` (n, 4) and `scores` (n), or `features` (n, channels, height, width) and
+    /// `rois` (r, 5); f32
+    #[arg(long)]
+    pub tensors: PathBuf,
+    /// Of `nms`: overlap above which a box goes
+    #[arg(long, default_value_t = 0.7)]
+    pub iou: f64,
+    /// Of `nms`: boxes that stay at most
+    #[arg(long, default_value_t = 300)]
+    pub keep: usize,
+    /// Pool features whose channels lie side by side in memory
+    #[arg(long)]
+    pub channels_last: bool,
+    /// libtorch threads
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: u32,
+}
+
+/// A kernel of detection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OperatorArg {
+    /// Non-maximum suppression
+    Nms,
+    /// 14 x 14 bins of 2 x 2 samples at stride 16
+    RoiAlign,
+    /// The same, and the gradient of the features
+    RoiAlignTraining,
 }
 
 /// How the replicas of a batch are computed on one device.

@@ -12,7 +12,7 @@
 //! | how is a layer computed? | [`network`], [`norm`], [`parameters`] |
 //! | where do initial weights come from? | [`init`], [`initial`], [`weights`] |
 //! | how do predictions get into pictures? | [`pictures`] |
-//! | what is segmentation? | [`segment`] |
+//! | what is detection, what is segmentation? | [`detect`], [`segment`] |
 //! | what of a recipe is supported? | [`supported`] |
 //! | which allocator, and why is memory not given back? | [`memory`] |
 //! | where do random numbers come from? | [`determinism`], [`dropout`] |
@@ -25,6 +25,7 @@ mod batch;
 mod checkpoint;
 mod cli;
 mod commands;
+mod detect;
 mod determinism;
 mod dropout;
 mod environment;

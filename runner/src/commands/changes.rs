@@ -10,7 +10,7 @@ use rungs_spec::protocol::RunFile;
 use rungs_store::journal;
 use serde_json::{Map, Value};
 
-use super::compare::flatten;
+use rungs_report::compare::flatten;
 
 /// As `row/column`, with what is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -19,19 +19,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()>
     let attempts = store.attempts(&run).await?;
     let cells = store.cells_of(&run).await?;
     let metrics = store.metrics_of(&run).await?;
-    let result = result.unwrap_or_else(|| RunResult {
-        key: run.clone(),
-        seed: file.seed,
-        state: rungs_spec::result::RunState::New,
-        recipe: file.recipe.clone(),
-        emulated: false,
-        attempts: 0,
-        progress: Default::default(),
-        evaluations: Vec::new(),
-        finished: None,
-        failure: None,
-        provenance: None,
-    });
+    let result = result.unwrap_or_else(|| RunResult::new(&file));
     let value = json!({
         "run": run,
         "state": result.state,

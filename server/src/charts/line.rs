@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rungs_report::chart::{self, ChartSeries, ChartSpec, Clock, Lap, Mark, XKind};
+use rungs_report::compare::common_name;
 use rungs_spec::RunKey;
 use rungs_spec::metric;
 use rungs_spec::result::{Point, RunResult};
@@ -10,6 +11,7 @@ use rungs_store::series::{evaluated, is_evaluated};
 use rungs_store::{AttemptRow, Store};
 
 use super::{Asked, MOST_RUNS};
+use crate::compare::label;
 use crate::error::Failure;
 use crate::state::Dashboard;
 
@@ -206,7 +208,7 @@ pub(super) async fn load(
     let mut runs = BTreeMap::new();
     for (key, result) in store.results(keys).await? {
         let loaded = Loaded {
-            name: run_label(store, &key).await?,
+            name: label(&key, &store.cells_of(&key).await?),
             laps: laps(&store.attempts(&key).await?),
             result,
         };
@@ -215,29 +217,10 @@ pub(super) async fn load(
     Ok(runs)
 }
 
-async fn run_label(store: &Store, key: &RunKey) -> Result<String, Failure> {
-    let cells = store.cells_of(key).await?;
-    Ok(cells.first().map_or_else(
-        || key.short().to_owned(),
-        |c| format!("{} / {} / seed {}", c.row, c.column, c.seed),
-    ))
-}
-
 /// What the names of its runs begin with: `warmup / bs256`.
 fn group_name(group: &[Loaded]) -> String {
-    let Some(first) = group.first() else {
-        return String::new();
-    };
-    let parts: Vec<&str> = first.name.split(" / ").collect();
-    let same = |n: usize| {
-        let head = parts[..n].join(" / ") + " / ";
-        group.iter().all(|run| run.name.starts_with(&head))
-    };
-    let n = (1..parts.len()).rev().find(|n| same(*n));
-    n.map_or_else(
-        || format!("{} and others", first.name),
-        |n| parts[..n].join(" / "),
-    )
+    let names: Vec<&str> = group.iter().map(|run| run.name.as_str()).collect();
+    common_name(&names)
 }
 
 /// Where attempts after the first began.

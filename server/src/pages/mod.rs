@@ -1,6 +1,7 @@
 //! HTML: one file per page, and what all pages share.
 
 pub mod claims;
+pub mod compare;
 pub mod controls;
 pub mod enter;
 pub mod figure;

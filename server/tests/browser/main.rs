@@ -20,6 +20,10 @@ struct Site {
     base: String,
     run: String,
     failed: String,
+    /// The same seed of the row that `run` stands on.
+    base_run: String,
+    /// Three seeds of two cells.
+    cells: String,
     _dir: tempfile::TempDir,
 }
 
@@ -61,6 +65,13 @@ impl Site {
             base: format!("http://{}", said["address"].as_str().unwrap()),
             run: key("warmup", "bs1024"),
             failed: key("fp16", "bs256"),
+            base_run: key("linear-scaling", "bs1024"),
+            cells: ["linear-scaling", "warmup"]
+                .iter()
+                .flat_map(|row| &standard.cell(row, "bs1024").unwrap().runs)
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(","),
             _dir: dir,
         }
     }
@@ -80,6 +91,10 @@ impl Site {
             format!("/runs/{}", self.failed),
             "/queue".to_owned(),
             "/claims".to_owned(),
+            "/compare".to_owned(),
+            format!("/compare?runs={}", self.run),
+            format!("/compare?runs={},{}&keys=all", self.base_run, self.run),
+            format!("/compare?runs={}&by=cell&metric=train/loss", self.cells),
             "/figures".to_owned(),
             "/figures/figure1".to_owned(),
             "/figures/figure2".to_owned(),
@@ -244,6 +259,64 @@ fn every_number_on_a_table_page_is_the_exports() {
             );
         }
     }
+}
+
+/// `[side, metric, select, attribute, value]` and `[pair, name, value]` of every number on the page.
+const COMPARED: &str = "return [[...document.querySelectorAll('[data-side]')].flatMap(e => ['value', 'delta', 'n'].filter(k => e.dataset[k] !== undefined).map(k => [Number(e.dataset.side), e.dataset.metric, e.dataset.select, k, Number(e.dataset[k])])), [...document.querySelectorAll('[data-pair]')].map(e => [Number(e.dataset.pair), e.dataset.name, Number(e.dataset.value)])]";
+
+#[test]
+fn every_number_of_a_comparison_is_the_apis() {
+    let Some(browser) = browser(true) else { return };
+    let site = Site::start();
+    for (query, numbers, images) in [
+        (format!("runs={},{}", site.base_run, site.run), 24, 6),
+        (format!("runs={}&by=cell", site.cells), 24, 18),
+        (format!("runs={}", site.cells), 72, 30),
+    ] {
+        let said = site.json(&format!("/api/v1/compare?{query}"));
+        browser.open(&format!("{}/compare?{query}", site.base));
+        let shown = browser.js(COMPARED, &[]);
+        let (sides, pairs) = (shown[0].as_array().unwrap(), shown[1].as_array().unwrap());
+        assert!(sides.len() >= numbers, "{query}: {} numbers", sides.len());
+        assert_eq!(pairs.len(), images, "{query}");
+        for number in sides {
+            let side = &said["sides"][number[0].as_u64().unwrap() as usize];
+            let over = &side["values"][number[1].as_str().unwrap()][number[2].as_str().unwrap()];
+            let key = match number[3].as_str().unwrap() {
+                "value" => "mean",
+                other => other,
+            };
+            assert_eq!(over[key].as_f64(), number[4].as_f64(), "{query}: {number}");
+        }
+        for number in pairs {
+            let pair = &said["agreement"][number[0].as_u64().unwrap() as usize];
+            let value = &pair["images"][number[1].as_str().unwrap()];
+            assert_eq!(value.as_f64(), number[2].as_f64(), "{query}: {number}");
+        }
+    }
+}
+
+#[test]
+fn without_javascript_runs_are_chosen_and_added() {
+    let Some(browser) = browser(false) else {
+        return;
+    };
+    let site = Site::start();
+    browser.resize(1280, 1000);
+    browser.open(&format!("{}/compare", site.base));
+    let pick = "for (const box of [...document.querySelectorAll('input[type=checkbox]')].slice(0, 2)) box.click(); document.querySelector('form p button').click(); return 0";
+    browser.js(pick, &[]);
+    let seen = "return [document.querySelectorAll('#numbers tbody tr').length, [...document.images].filter(i => i.naturalWidth > 0).length, location.search.startsWith('?runs=')]";
+    assert_eq!(browser.js(seen, &[]), serde_json::json!([2, 1, true]));
+    browser.open(&format!(
+        "{}/compare?runs={}&metric=val/top5",
+        site.base, site.run
+    ));
+    let add = "document.querySelector('#add').value = arguments[0]; document.querySelector('form.add button').click(); return 0";
+    browser.js(add, &[serde_json::json!(site.base_run)]);
+    assert_eq!(browser.js(seen, &[]), serde_json::json!([2, 1, true]));
+    let kept = browser.js("return location.search.includes('metric=val/top5')", &[]);
+    assert_eq!(kept, true);
 }
 
 #[test]

@@ -7,9 +7,11 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 /// Label of everything this test says.
 pub const COMPARES: &str = "compares two trained models, not two recipes";
 
-/// Images that exactly one of two models gets right.
+/// Images that two models, or exactly one of them, get right.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct McNemar {
+    /// Right in both models.
+    pub both: u64,
     /// Right in the first model only.
     pub first_only: u64,
     /// Right in the second model only.
@@ -25,14 +27,16 @@ pub fn mcnemar(first: &[u8], second: &[u8], images: u64) -> Option<McNemar> {
     if images == 0 || first.len() < bytes || second.len() < bytes {
         return None;
     }
-    let (mut first_only, mut second_only) = (0u64, 0u64);
+    let (mut both, mut first_only, mut second_only) = (0u64, 0u64, 0u64);
     for (i, (a, b)) in first.iter().zip(second).take(bytes).enumerate() {
         let left = images - 8 * i as u64;
         let mask = if left >= 8 { 0xff } else { (1u8 << left) - 1 };
+        both += u64::from((a & b & mask).count_ones());
         first_only += u64::from((a & !b & mask).count_ones());
         second_only += u64::from((b & !a & mask).count_ones());
     }
     Some(McNemar {
+        both,
         first_only,
         second_only,
         p: exact(first_only, second_only)?,
@@ -69,8 +73,8 @@ mod tests {
 
     #[test]
     fn only_the_images_of_the_split_count() {
-        let got = mcnemar(&[0b1111_0000, 0xff], &[0b0000_1100, 0x00], 10).unwrap();
-        assert_eq!((got.first_only, got.second_only), (6, 2));
+        let got = mcnemar(&[0b1111_0100, 0xff], &[0b0000_1100, 0x00], 10).unwrap();
+        assert_eq!((got.both, got.first_only, got.second_only), (1, 6, 1));
         assert_eq!(mcnemar(&[1], &[1, 2], 10), None);
         assert_eq!(mcnemar(&[], &[], 0), None);
     }

@@ -12,7 +12,7 @@ mod fairness;
 mod judge;
 #[cfg(test)]
 mod tests;
-mod value;
+pub(crate) mod value;
 
 pub use attribution::{Attribution, Estimate, Part};
 pub use build::build;

@@ -11,11 +11,11 @@ use super::Select;
 use crate::stats::mean::median;
 
 /// Metrics by which a run's best epoch is chosen: the first that it has.
-const SELECTED_BY: [&str; 3] = ["val/top1", "val/map07", "val/miou"];
+pub const SELECTED_BY: [&str; 3] = ["val/top1", "val/map07", "val/miou"];
 
 /// The epoch of a run that `select` shows: `None` before its first evaluation. The first of equal
 /// epochs is the best; an epoch without a finite value never is.
-pub(super) fn shown_epoch(run: &RunResult, select: Select) -> Option<u64> {
+pub(crate) fn shown_epoch(run: &RunResult, select: Select) -> Option<u64> {
     let val = || run.evaluations.iter().filter(|e| e.split == "val");
     match select {
         Select::Last => val().map(|e| e.epoch).max(),
@@ -53,13 +53,13 @@ fn evaluation<'a>(run: &'a RunResult, metric: &str, epoch: u64) -> Option<&'a Ev
 }
 
 /// The value of an evaluated metric of one run; not finite where training went wrong.
-pub(super) fn evaluated(run: &RunResult, metric: &str, select: Select) -> Option<f64> {
+pub(crate) fn evaluated(run: &RunResult, metric: &str, select: Select) -> Option<f64> {
     let found = evaluation(run, metric, shown_epoch(run, select)?)?;
     found.metrics.get(metric).copied()
 }
 
 /// The bitset of images right at the last epoch, and how many images it speaks of.
-pub(super) fn last_bits<'a>(run: &'a RunResult, metric: &str) -> Option<(&'a [u8], u64)> {
+pub(crate) fn last_bits<'a>(run: &'a RunResult, metric: &str) -> Option<(&'a [u8], u64)> {
     let last = evaluation(run, metric, shown_epoch(run, Select::Last)?)?;
     let bits = match metric.rsplit('/').next()? {
         "top1" => &last.top1_bits,

@@ -1,6 +1,7 @@
 //! What each command does. Results on stdout, errors as one paragraph on stderr.
 
 mod bench;
+mod bench_operator;
 mod inspect;
 mod print;
 mod recipe_file;
@@ -22,6 +23,7 @@ pub fn execute(command: Command) -> i32 {
         Command::Forward(args) => weights_in::forward(&args),
         Command::Eval(args) => weights_in::eval(&args),
         Command::Bench(Bench::Step(args)) => bench::step(&args),
+        Command::Bench(Bench::Operator(args)) => bench_operator::operator(&args),
     };
     match result {
         Ok(()) => 0,

@@ -1,5 +1,6 @@
 //! The last evaluation and the outcome of a run, as numbers.
 
+use rungs_report::compare::JUDGED_BY;
 use rungs_report::format;
 use rungs_spec::metric;
 use rungs_spec::result::RunResult;
@@ -53,7 +54,7 @@ pub(super) fn figures(result: &RunResult) -> Vec<Figure> {
         figures.push(plain(
             "Best epoch",
             done.best_epoch.to_string(),
-            "by top-1 on val",
+            &chosen_by(result),
         ));
         figures.push(plain(
             "Peak memory",
@@ -70,6 +71,16 @@ pub(super) fn figures(result: &RunResult) -> Vec<Figure> {
         ));
     }
     figures
+}
+
+/// `by mean IoU on val`: what the task is judged by.
+fn chosen_by(result: &RunResult) -> String {
+    let has = |name: &&str| {
+        let mut evaluations = result.evaluations.iter();
+        evaluations.any(|e| e.split == "val" && e.metrics.contains_key(*name))
+    };
+    let name = JUDGED_BY.into_iter().find(has).unwrap_or(JUDGED_BY[0]);
+    format!("by {} on val", metric::find(name).map_or(name, |m| m.title))
 }
 
 fn unit(metric: &metric::Metric) -> String {

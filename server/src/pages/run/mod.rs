@@ -5,12 +5,13 @@ mod figures;
 mod log;
 mod panels;
 pub mod pictures;
-mod recipe;
+pub(super) mod recipe;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use rungs_report::Select;
+use rungs_report::compare::By;
 use rungs_spec::RunKey;
 use rungs_spec::result::{RunResult, RunState};
 use rungs_store::{AttemptRow, CellOf, Store};
@@ -23,7 +24,7 @@ use self::panels::{Panel, panels};
 use self::recipe::{Change, RecipeLine, changes, flatten, line, plain_recipe, story};
 use super::controls::{Button, Controls};
 use super::table::color;
-use super::{Layout, escape, html, queue};
+use super::{Layout, Link, compare, escape, html, queue};
 use crate::error::Failure;
 use crate::files::{Artifact, artifacts};
 use crate::human::{bytes, duration, grouped, moment};
@@ -50,6 +51,7 @@ struct RunPage {
     message_title: &'static str,
     message: Option<String>,
     waits: Option<String>,
+    compare: Link,
     buttons: Vec<Button>,
     locked: bool,
     figures: Vec<Figure>,
@@ -183,6 +185,7 @@ async fn page(
             format!("It waits for run {}.", names.join(", "))
         }),
         figures: figures(&result),
+        compare: against(view.as_ref(), cells.first(), &key),
         locked: controls.csrf.is_none() && !buttons.is_empty(),
         buttons: controls.only(buttons),
         choices: choices.offered(key.as_str(), has_superseded)?,
@@ -221,6 +224,31 @@ fn cell_heading(view: Option<&View>, cell: Option<&CellOf>, key: &RunKey) -> Str
         .and_then(|v| v.experiment.column(&cell.column))
         .map_or(cell.column.as_str(), |c| c.label.as_str());
     format!("{row} / {column} / seed {}", cell.seed)
+}
+
+/// Where this run is laid beside the same seed of the row that its row stands on; without one, beside
+/// whatever a person adds there.
+fn against(view: Option<&View>, cell: Option<&CellOf>, key: &RunKey) -> Link {
+    let below = || {
+        let (view, cell) = (view?, cell?);
+        let on = view.table.row(view.table.row(&cell.row)?.on.as_deref()?)?;
+        let here = view.plan.cell(&cell.row, &cell.column)?;
+        let place = here.runs.iter().position(|run| run == key)?;
+        let base = view.plan.cell(&on.id, &cell.column)?.runs.get(place)?;
+        (base != key && view.results.contains_key(base)).then_some((base, on.label.as_str()))
+    };
+    match below() {
+        Some((base, label)) => Link {
+            href: compare::address([base, key], By::Run),
+            text: format!("Compare with {}", label.trim()),
+            current: false,
+        },
+        None => Link {
+            href: compare::address([key], By::Run),
+            text: "Compare".to_owned(),
+            current: false,
+        },
+    }
 }
 
 fn cell_link(cell: &CellOf) -> CellLink {

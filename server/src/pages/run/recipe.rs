@@ -106,19 +106,18 @@ pub(super) fn flatten(
     value: &serde_json::Value,
     out: &mut impl FnMut(String, String),
 ) {
+    let mut facts = serde_json::Map::new();
+    rungs_report::compare::flatten(&mut facts, prefix, value);
+    for (key, value) in &facts {
+        out(key.clone(), text(value));
+    }
+}
+
+/// A value as people read it.
+pub(in crate::pages) fn text(value: &serde_json::Value) -> String {
     match value {
-        serde_json::Value::Object(map) => {
-            for (key, inner) in map {
-                let path = if prefix.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{prefix}.{key}")
-                };
-                flatten(&path, inner, out);
-            }
-        }
-        serde_json::Value::Null => out(prefix.to_owned(), "none".to_owned()),
-        serde_json::Value::String(text) => out(prefix.to_owned(), text.clone()),
-        other => out(prefix.to_owned(), other.to_string()),
+        serde_json::Value::Null => "none".to_owned(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use rungs_report::table::CellStatus;
+use rungs_report::compare::By;
+use rungs_report::table::{CellStatus, Row};
+use rungs_spec::RunKey;
 use rungs_store::Store;
 use rungs_store::world::HomeWorld;
 
 use super::color;
+use crate::charts::MOST_RUNS;
 use crate::error::Failure;
-use crate::pages::escape;
+use crate::pages::{Link, compare, escape};
 use crate::view::View;
 
 /// Runs of which the other tables are looked up; a larger table lists its runs without.
@@ -20,6 +23,7 @@ pub(super) struct Behind {
     pub(super) column: String,
     pub(super) runs: Vec<RunLink>,
     pub(super) shared: Vec<Shared>,
+    pub(super) compare: Option<Link>,
 }
 
 pub(super) struct RunLink {
@@ -77,6 +81,7 @@ pub(super) async fn behind(
                 }
             }
             list.push(Behind {
+                compare: against(view, row, &column.id),
                 color: color(view, &row.id),
                 row: row.label.clone(),
                 column: column.label.clone(),
@@ -96,6 +101,30 @@ pub(super) async fn behind(
         }
     }
     Ok(list)
+}
+
+/// Where a cell's runs are laid beside those of the row that it stands on.
+fn against(view: &View, row: &Row, column: &str) -> Option<Link> {
+    let known = |row: &Row| -> Vec<RunKey> {
+        let runs = row.cells.get(column).map_or(&[][..], |cell| &cell.runs);
+        let known = runs.iter().filter(|run| view.results.contains_key(*run));
+        known.take(MOST_RUNS / 2).cloned().collect()
+    };
+    let (on, ours) = (view.table.row(row.on.as_deref()?)?, known(row));
+    let base = known(on);
+    if base.is_empty() || ours.is_empty() || base == ours {
+        return None;
+    }
+    let by = if ours.len() > 1 || base.len() > 1 {
+        By::Cell
+    } else {
+        By::Run
+    };
+    Some(Link {
+        href: compare::address(base.iter().chain(&ours), by),
+        text: format!("with {}", on.label.trim()),
+        current: false,
+    })
 }
 
 /// `Table 6` where the paper numbers it, else the experiment's name.
