@@ -76,7 +76,7 @@ def addresses(server):
     if long["progress"]["steps"] < 100_000:
         page = json.loads(server.get("/api/v1/runs?limit=1000&sort=queued")[1])["runs"]
         long = max(page, key=lambda run: run["progress"]["steps"])
-    others = [run["run"][:16] for run in found if run["run"] != long["run"]][:50]
+    others = [run["run"] for run in found if run["run"] != long["run"]][:50]
     key = long["run"]
     return [
         ("overview", "/", 100),

@@ -9,8 +9,7 @@ use rungs_spec::RunKey;
 use rungs_spec::experiment::{Experiment, Figure, Series};
 
 use crate::error::Failure;
-use crate::state::Dashboard;
-use crate::view::View;
+use crate::state::{Dashboard, Shown};
 
 /// A figure under one profile.
 pub struct FigureView {
@@ -35,7 +34,7 @@ pub struct Curve {
     /// Which cell.
     pub series: Series,
     /// The table.
-    pub view: Arc<View>,
+    pub view: Arc<Shown>,
     /// Its runs that this home knows.
     pub runs: Vec<RunKey>,
 }
@@ -56,7 +55,7 @@ pub async fn load(
             format!("{name} is a table, no figure: look at /tables/{name}"),
         ));
     };
-    let mut tables: BTreeMap<String, Arc<View>> = BTreeMap::new();
+    let mut tables: BTreeMap<String, Arc<Shown>> = BTreeMap::new();
     let mut curves = Vec::new();
     for (series, row) in figure.series.iter().zip(&experiment.rows) {
         let view = match tables.get(&series.experiment) {
@@ -66,7 +65,6 @@ pub async fn load(
                 let view = dashboard
                     .view(&series.experiment, profile, Select::Best)
                     .await?;
-                let view = Arc::new(view);
                 tables.insert(series.experiment.clone(), view.clone());
                 view
             }
@@ -97,7 +95,11 @@ pub async fn load(
         models => Some(Diagram::new(models)?),
     };
     Ok(FigureView {
-        profile: own.plan.profile.filter(|_| !figure.series.is_empty()),
+        profile: own
+            .plan
+            .profile
+            .clone()
+            .filter(|_| !figure.series.is_empty()),
         experiment,
         figure,
         profiles,

@@ -10,7 +10,7 @@ use rungs_store::{RunFilter, Store};
 
 use super::queue::{name, share};
 use super::table::heading;
-use super::{Layout, count, escape, html};
+use super::{Layout, count, escape};
 use crate::error::Failure;
 use crate::human::{duration, grouped, plural};
 use crate::state::Dashboard;
@@ -70,7 +70,16 @@ struct Stripe {
 
 /// The page.
 pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure> {
-    let layout = Layout::load(&dashboard, "tables").await?;
+    let of = dashboard.clone();
+    let make = || async move {
+        let page = load(of).await?;
+        super::bytes(&page).map(|bytes| (page.layout.counter, bytes))
+    };
+    Ok(super::answer(dashboard.page("/", make).await?))
+}
+
+async fn load(dashboard: Dashboard) -> Result<Page, Failure> {
+    let mut layout = Layout::load(&dashboard, "tables").await?;
     let store = dashboard.store().await?;
     let slots = match &store {
         Some(store) => store.slots().await?.len().max(1),
@@ -78,7 +87,11 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
     };
     let mut cards = Vec::new();
     for name in dashboard.experiments().await? {
-        cards.push(match dashboard.view(&name, None, Select::Best).await {
+        let view = dashboard.view(&name, None, Select::Best).await;
+        if let Ok(view) = &view {
+            layout.counter = layout.counter.min(view.counter);
+        }
+        cards.push(match view {
             Ok(view) if view.experiment.figure.is_some() => figure_card(&view, slots),
             Ok(view) => card(&view.table, slots),
             Err(failure) => Card {
@@ -121,7 +134,7 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
         needs,
         cards,
     };
-    html(&Page { layout, page })
+    Ok(Page { layout, page })
 }
 
 /// Runs that the page names; the queue's page has them all.

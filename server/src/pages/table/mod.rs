@@ -205,7 +205,6 @@ pub async fn get(
             .await?;
         return crate::export::response(&view, format, choices.round()?);
     }
-    let layout = Layout::load(&dashboard, "tables").await?;
     let view = dashboard
         .view_with(&path, &options, choices.select()?)
         .await?;
@@ -215,24 +214,50 @@ pub async fn get(
         let to = format!("/figures/{}{profile}", escape(&path));
         return Ok(Redirect::to(&to).into_response());
     }
-    let store = dashboard.store().await?;
-    let figures = figures(&dashboard, &path)?;
-    let behind = behind(&view, store.as_ref(), &dashboard.world()?).await?;
-    let page = page(&view, &choices, behind)?;
-    let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
-    // What nobody has applied here has no seeds to add to.
-    let buttons = if page.start.is_some() {
-        Vec::new()
-    } else {
-        controls.only(vec![seeds])
-    };
-    html(&Page {
-        layout,
-        controls,
-        buttons,
-        page,
-        figures,
-    })
+    if !controls.are_personal() {
+        let address = choices.href(&path, |_| {});
+        let of = dashboard.clone();
+        let make = || async move {
+            let page = Page::load(&of, &path, &options, &choices, controls).await?;
+            super::bytes(&page).map(|bytes| (page.layout.counter, bytes))
+        };
+        return Ok(super::answer(dashboard.page(&address, make).await?));
+    }
+    html(&Page::load(&dashboard, &path, &options, &choices, controls).await?)
+}
+
+impl Page {
+    async fn load(
+        dashboard: &Dashboard,
+        experiment: &str,
+        options: &Options,
+        choices: &Choices,
+        controls: Controls,
+    ) -> Result<Page, Failure> {
+        let mut layout = Layout::load(dashboard, "tables").await?;
+        let view = dashboard
+            .view_with(experiment, options, choices.select()?)
+            .await?;
+        layout.counter = layout.counter.min(view.counter);
+        let store = dashboard.store().await?;
+        let figures = figures(dashboard, experiment)?;
+        let behind = behind(&view, store.as_ref(), &dashboard.world()?).await?;
+        let page = page(&view, choices, behind)?;
+        let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
+        // What nobody has applied here has no seeds to add to.
+        let buttons = if page.start.is_some() {
+            Vec::new()
+        } else {
+            controls.only(vec![seeds])
+        };
+        Ok(Page {
+            layout,
+            controls,
+            buttons,
+            page,
+            figures,
+        })
+    }
 }
 
 /// Figures that draw a cell of this table.
