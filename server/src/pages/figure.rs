@@ -5,7 +5,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use rungs_report::chart::diagram::Diagram;
-use rungs_report::{Select, format};
+use rungs_report::format;
 use rungs_spec::metric;
 
 use super::table::COLORS;
@@ -435,14 +435,7 @@ struct Entry {
 pub async fn list(State(dashboard): State<Dashboard>) -> Result<Response, Failure> {
     let layout = Layout::load(&dashboard, "figures").await?;
     let mut entries = Vec::new();
-    for name in dashboard.experiments().await? {
-        // What is no figure, or cannot be read, is told on the page of all experiments.
-        let Ok(view) = dashboard.view(&name, None, Select::Best).await else {
-            continue;
-        };
-        if view.experiment.figure.is_none() {
-            continue;
-        }
+    for name in dashboard.world()?.figure_names() {
         let href = address(&name, None);
         entries.push(match figure::load(&dashboard, &name, None).await {
             Ok(figure) => Entry {
@@ -461,7 +454,7 @@ pub async fn list(State(dashboard): State<Dashboard>) -> Result<Response, Failur
                 href,
             },
             Err(failure) => Entry {
-                heading: view.experiment.title.clone(),
+                heading: name.clone(),
                 panels: Vec::new(),
                 picture: None,
                 error: Some(failure.message),

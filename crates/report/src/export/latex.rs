@@ -11,7 +11,8 @@ pub(super) fn render(table: &Table, round: Round) -> String {
          \\usepackage{graphicx}\n",
     );
     if round == Round::Sd {
-        out.push_str("\\usepackage{siunitx}\n");
+        // Else siunitx would set the best of a column as thin as the rest.
+        out.push_str("\\usepackage{siunitx}\n\\sisetup{detect-all}\n");
     }
     out.push_str("\\begin{document}\n");
     for metric in &table.metrics {

@@ -240,7 +240,7 @@ impl Page {
             .await?;
         layout.counter = layout.counter.min(view.counter);
         let store = dashboard.store().await?;
-        let figures = figures(dashboard, experiment).await?;
+        let figures = figures(dashboard, experiment)?;
         let behind = behind(&view, store.as_ref(), &dashboard.world()?).await?;
         let page = page(&view, choices, behind)?;
         let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
@@ -261,10 +261,10 @@ impl Page {
 }
 
 /// Figures that draw a cell of this table.
-async fn figures(dashboard: &Dashboard, table: &str) -> Result<Vec<Link>, Failure> {
+fn figures(dashboard: &Dashboard, table: &str) -> Result<Vec<Link>, Failure> {
     let world = dashboard.world()?;
     let mut links = Vec::new();
-    for name in dashboard.experiments().await? {
+    for name in world.figure_names() {
         let Ok(experiment) = world.experiment(&name) else {
             continue;
         };

@@ -20,6 +20,8 @@ use super::Theme;
 
 /// Between panels.
 const GAP: f64 = 26.0;
+/// Between columns of panels where lines lead from a box to its enlargement.
+const LEAD: f64 = 52.0;
 /// Around all of them.
 const MARGIN: f64 = 2.0;
 
@@ -335,6 +337,7 @@ fn placed(sizes: &[(f64, f64)], columns: &[Vec<usize>], level: bool) -> (Vec<Are
         h: 0.0,
     };
     let mut places = vec![nowhere; sizes.len()];
+    let apart = if level { GAP } else { LEAD };
     let mut x = MARGIN;
     for (number, column) in columns.iter().enumerate() {
         let wide = column.iter().map(|i| sizes[*i].0).fold(0.0, f64::max);
@@ -347,9 +350,9 @@ fn placed(sizes: &[(f64, f64)], columns: &[Vec<usize>], level: bool) -> (Vec<Are
             places[*i] = Area { x, y, w: wide, h };
             y += h + GAP;
         }
-        x += wide + GAP;
+        x += wide + apart;
     }
-    (places, (x - GAP + MARGIN, tallest + 2.0 * MARGIN))
+    (places, (x - apart + MARGIN, tallest + 2.0 * MARGIN))
 }
 
 #[cfg(test)]
