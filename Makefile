@@ -107,4 +107,4 @@ clean: ## remove what the compiler made
 	@$(CARGO) clean
 
 distclean: clean ## also remove libtorch, Fashion-MNIST and the tools set up here (never results/)
-	@rm -rf .libtorch .libtorch.lock .libtorch.tmp.* .data .tools .venv-peers .venv-loaders .venv-statistics .venv-trackers .venv-api
+	@rm -rf .libtorch .libtorch.lock .libtorch.tmp.* .data .tools .venv-peers .venv-loaders .venv-statistics .venv-trackers .venv-api .venv-mlflow

@@ -4,6 +4,7 @@
     make bench-pages                       the whole home (some minutes to make, half a gigabyte)
     bench/pages.py --home DIR              a home made before by the example scale-home
     bench/pages.py --rows 10 --columns 5   less
+    bench/pages.py --mlflow                and MLflow's UI API beside Rungs', on 200 runs (bench/peers/mlflow_ui.py)
 
 Every address is asked for one after the other, and then by 64 viewers at once while a writer adds 100,000
 points a second. Times are the client's, over loopback, connection included. Answers that the server may keep
@@ -76,7 +77,7 @@ def addresses(server):
     if long["progress"]["steps"] < 100_000:
         page = json.loads(server.get("/api/v1/runs?limit=1000&sort=queued")[1])["runs"]
         long = max(page, key=lambda run: run["progress"]["steps"])
-    others = [run["run"][:16] for run in found if run["run"] != long["run"]][:50]
+    others = [run["run"] for run in found if run["run"] != long["run"]][:50]
     key = long["run"]
     return [
         ("overview", "/", 100),
@@ -147,6 +148,7 @@ def main():
     parser.add_argument("--times", type=int, default=40)
     parser.add_argument("--seconds", type=int, default=20, help="of the viewers; 0 leaves them out")
     parser.add_argument("--target", type=pathlib.Path, default=ROOT / "target" / "release")
+    parser.add_argument("--mlflow", action="store_true", help="then the same questions of MLflow, which `bench/peers/setup mlflow` installs")
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args()
     example = args.target / "examples" / "scale-home"
@@ -166,6 +168,10 @@ def main():
                 result["viewers"] = viewers(server, home, example, args.seconds)
         finally:
             server.stop()
+    if args.mlflow:
+        subprocess.run([ROOT / "bench" / "peers" / "setup", "mlflow"], check=True)
+        peer = [ROOT / ".venv-mlflow" / "bin" / "python", ROOT / "bench" / "peers" / "mlflow_ui.py", "--target", args.target]
+        subprocess.run(peer, check=True)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0

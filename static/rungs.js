@@ -84,6 +84,7 @@ function picture(old, fresh) {
 
 const live = document.getElementById("live");
 let shown = Number(document.body.dataset.counter);
+let told = 0;
 let busy = false;
 let missed = false;
 
@@ -94,7 +95,9 @@ async function refresh() {
   }
   busy = true;
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    // Of a slow page nothing older is wanted than the change that was told.
+    const headers = { accept: "text/html", "Rungs-At-Least": String(told) };
+    const answer = await fetch(location.href, { headers });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     shown = Number(fresh.body.dataset.counter);
@@ -122,7 +125,8 @@ function listen() {
   streams.push(events);
   events.addEventListener("change", (event) => {
     live?.classList.remove("lost");
-    if (Number(event.data) !== shown) refresh();
+    told = Number(event.data);
+    if (told !== shown) refresh();
   });
   events.onerror = () => {
     if (live) {

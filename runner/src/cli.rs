@@ -330,6 +330,18 @@ pub struct ExportArgs {
     /// Which epoch's value is shown
     #[arg(long, value_enum, default_value = "best")]
     pub select: SelectName,
+    /// Digits of our numbers in LaTeX
+    #[arg(long, value_enum, default_value = "digits")]
+    pub round: RoundName,
+}
+
+/// How our numbers are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoundName {
+    /// Two decimals, as the paper prints.
+    Digits,
+    /// At the first significant digit of the deviation over seeds: 76.1(2), with siunitx.
+    Sd,
 }
 
 /// `runner bench`.

@@ -3,75 +3,12 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
+use common::golden::{Golden, root};
 use serde_json::Value;
-use tempfile::TempDir;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn valid(schema: &str, value: &Value, what: &str) {
     eprintln!("{schema}: {what}");
     common::conforms(schema, value);
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// A copy of the golden home with a database made from its files.
-struct Golden {
-    dir: TempDir,
-}
-
-impl Golden {
-    fn new() -> Golden {
-        let golden = Golden {
-            dir: TempDir::new().unwrap(),
-        };
-        copy(&root().join("tests/golden-home"), &golden.home());
-        golden.run(&["reindex"]);
-        golden
-    }
-
-    fn home(&self) -> PathBuf {
-        self.dir.path().join("results")
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        let out = Command::new(env!("CARGO_BIN_EXE_runner"))
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .env_remove("RUNGS_HOME")
-            .env_remove("RUNGS_DB")
-            // The home is of a CPU, on whatever machine this is.
-            .env("RUNGS_TRAINER", "/nowhere/trainer")
-            .output()
-            .unwrap();
-        let (stdout, stderr) = (
-            String::from_utf8_lossy(&out.stdout),
-            String::from_utf8_lossy(&out.stderr),
-        );
-        assert!(out.status.success(), "{arguments:?}: {stdout}{stderr}");
-        stdout.into_owned()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let text = self.run(&[arguments, &["--json"]].concat());
-        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {text}"))
-    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use rungs_report::export::Format;
+use rungs_report::export::{Format, Round};
 use rungs_report::series::Series;
 use rungs_spec::metric;
 use rungs_store::RunFilter;
@@ -57,7 +57,44 @@ pub async fn table(
     let view = dashboard
         .view(&name, choices.profile.as_deref(), choices.select()?)
         .await?;
-    export::response(&view, Format::Json)
+    export::response(&view, Format::Json, Round::default())
+}
+
+/// `GET /api/v1/figures/{experiment}?profile=`: every point of every panel, mean over the seeds; or the
+/// networks of a block diagram with every step.
+pub async fn figure(
+    State(dashboard): State<Dashboard>,
+    Path(name): Path<String>,
+    Query(choices): Query<crate::pages::figure::Choices>,
+) -> Result<Json<Value>, Failure> {
+    let figure = crate::figure::load(&dashboard, &name, choices.profile.as_deref()).await?;
+    let number = |v: f64| json!(rungs_spec::protocol::Num(v));
+    let mut panels = Vec::new();
+    for (at, panel) in figure.figure.panels.iter().enumerate() {
+        let mut spec = rungs_report::chart::ChartSpec::default();
+        let filled = crate::charts::figure::fill(&dashboard, &figure, at, &mut spec).await?;
+        let drawn = filled.iter().zip(spec.series.iter().zip(&spec.bands));
+        let series: Vec<Value> = drawn
+            .map(|(of, (curve, band))| {
+                let points: Vec<Value> = curve.points.iter().map(|(x, y)| json!([x, number(*y)])).collect();
+                let band: Vec<Value> =
+                    band.points.iter().map(|(x, low, high)| json!([x, number(*low), number(*high)])).collect();
+                let of = &figure.curves[*of];
+                let (cell, runs) = (&of.series, &of.runs);
+                json!({
+                    "label": of.label, "experiment": cell.experiment, "row": cell.row, "column": cell.column,
+                    "runs": runs, "n": runs.len(), "points": points, "band": band,
+                })
+            })
+            .collect();
+        panels.push(json!({"x": panel.x, "y": panel.y, "series": series}));
+    }
+    Ok(Json(json!({
+        "experiment": name, "title": figure.experiment.title, "paper": figure.experiment.paper,
+        "profile": figure.profile, "profiles": figure.profiles, "panels": panels,
+        "networks": figure.diagram.as_ref().map_or(&[][..], |d| d.networks.as_slice()),
+        "changes": figure.diagram.as_ref().map_or(&[][..], |d| d.changes.as_slice()),
+    })))
 }
 
 /// `GET /api/v1/claims?profile=`

@@ -1,21 +1,20 @@
-//! `/charts/line.svg` (metrics of runs, or means of groups of runs) and `/charts/table.svg` (a table's rows,
-//! mean over seeds): pictures at addresses of their own, drawn by `rungs_report::chart` from all points.
-//! The same addresses with `.png` give pixels, and with `.json` the points as drawn, for the read-out
-//! under the pointer.
+//! `/charts/line.svg` (metrics of runs, or means of groups of runs), `/charts/table.svg` (a table's rows,
+//! mean over seeds) and `/charts/figure.svg` (a panel of a figure): pictures at addresses of their own, drawn
+//! by `rungs_report::chart` from all points. The same addresses with `.png` give pixels, and with `.json` the
+//! points as drawn, for the read-out under the pointer. `/charts/diagram.svg` is a figure's block diagram.
 
+pub(crate) mod figure;
 mod line;
 mod points;
 
 pub use line::{Series, laps, series};
-
-use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use rungs_report::Select;
-use rungs_report::chart::{self, ChartSeries, ChartSpec, Theme, XKind, YScale};
+use rungs_report::chart::{self, ChartSpec, Theme, XKind, YScale};
 use rungs_report::table::MetricHead;
 use rungs_spec::RunKey;
 use rungs_spec::metric;
@@ -42,12 +41,14 @@ pub struct Asked {
     restarts: Option<String>,
     /// `0`: no bands.
     band: Option<String>,
-    /// Experiment (`table`).
+    /// Experiment (`table`, `figure`, `diagram`).
     experiment: Option<String>,
     /// Its profile.
     profile: Option<String>,
     /// Its column.
     column: Option<String>,
+    /// Which panel of a figure, from 0.
+    panel: Option<String>,
     /// Metrics, separated by commas.
     metric: Option<String>,
     /// `step`, `epoch`, `time` (of training; also `relative`), `wall`.
@@ -136,14 +137,18 @@ pub async fn get(
         Failure::not_found(
             "no_such_chart",
             format!(
-                "There is no chart {name:?}; there are line.svg and table.svg, and both as .png and .json."
+                "There is no chart {name:?}; there are line.svg, table.svg and figure.svg, all three as .png and .json, and diagram.svg."
             ),
         )
     };
     if !matches!(format, "svg" | "png" | "json") {
         return Err(nothing());
     }
+    if kind == "diagram" && format == "svg" {
+        return figure::diagram(&dashboard, &asked).await;
+    }
     let spec = match kind {
+        "figure" => figure::spec(&dashboard, &asked).await?,
         "line" => line::spec(&dashboard, &asked).await?,
         "table" => table(&dashboard, &asked).await?,
         _ => return Err(nothing()),
@@ -157,13 +162,17 @@ pub async fn get(
         }
         _ => {
             let svg = chart::line(&spec).map_err(refuse)?;
-            let headers = [
-                (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
-                (header::CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
-            ];
-            Ok((headers, svg).into_response())
+            Ok(picture(svg))
         }
     }
+}
+
+fn picture(svg: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
+    ];
+    (headers, svg).into_response()
 }
 
 /// One metric of one column: a curve per row, mean over seeds, in the row's colour.
@@ -204,69 +213,24 @@ async fn table(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failur
             .last()
             .ok_or_else(|| Failure::internal("the experiment has no columns"))?,
     };
-    let mut points_made_of = 0;
-    for row in &view.table.rows {
-        let Some(cell) = row.cells.get(&column.id) else {
-            continue;
-        };
-        let (curve, band) = {
-            let curves: Vec<_> = cell
-                .runs
-                .iter()
-                .map(|run| mean_curve(&view, std::slice::from_ref(run), &metric))
-                .filter(|curve| !curve.is_empty())
-                .collect();
-            points_made_of += curves.iter().map(Vec::len).sum::<usize>();
-            chart::mean_and_band(&curves, color(&view, &row.id))
-        };
-        if !curve.is_empty() {
-            if asked.band.as_deref() != Some("0") {
-                spec.bands.push(band);
-            }
-            spec.series.push(ChartSeries {
-                label: row.label.clone(),
-                colour: color(&view, &row.id),
-                points: curve,
-            });
-            spec.runs += cell
-                .runs
-                .iter()
-                .filter(|run| view.results.contains_key(run))
-                .count();
-        }
-    }
-    spec.title = format!(
-        "{}, {}",
-        metric::find(&metric).map_or(metric.as_str(), |m| m.title),
-        column.label
+    let colour = |row: &str| color(&view, row);
+    spec = chart::of_table(
+        spec,
+        &view.table,
+        &view.results,
+        &column.id,
+        &metric,
+        colour,
     );
-    if spec.from.is_none() && spec.to.is_none() {
-        spec.made_of = Some((points_made_of, points_made_of));
+    if asked.band.as_deref() == Some("0") {
+        spec.bands.clear();
     }
-    spec.x = XKind::Epoch;
-    spec.y = metric;
     Ok(spec)
 }
 
 /// An evaluated metric by epoch, mean over those runs that have that epoch.
 pub fn mean_curve(view: &View, runs: &[RunKey], metric: &str) -> Vec<(f64, f64)> {
-    let mut by_epoch: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for run in runs.iter().filter_map(|key| view.results.get(key)) {
-        for evaluation in &run.evaluations {
-            if let Some(value) = evaluation.metrics.get(metric) {
-                by_epoch.entry(evaluation.epoch).or_default().push(*value);
-            }
-        }
-    }
-    by_epoch
-        .into_iter()
-        .map(|(epoch, values)| {
-            (
-                epoch as f64,
-                values.iter().sum::<f64>() / values.len() as f64,
-            )
-        })
-        .collect()
+    chart::by_epoch(&view.results, runs, metric)
 }
 
 /// A curve of a few pixels for a table's cell; nothing before the first point.

@@ -60,7 +60,12 @@ impl From<SpecError> for Failure {
 
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
-        Failure::internal(crate::human::chain(&error))
+        match error {
+            ReportError::NotForThisTable { .. } => {
+                Failure::bad_request("no_such_format", error.to_string())
+            }
+            error => Failure::internal(crate::human::chain(&error)),
+        }
     }
 }
 

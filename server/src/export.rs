@@ -2,7 +2,7 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use rungs_report::export::{self, Format};
+use rungs_report::export::{self, Format, Round};
 
 use crate::error::Failure;
 use crate::guard::DOCUMENT_POLICY;
@@ -23,10 +23,10 @@ pub fn suffix(path: &str) -> Option<(&str, Format)> {
         .find_map(|(suffix, format)| Some((path.strip_suffix(suffix)?, format)))
 }
 
-/// The download.
-pub fn response(view: &View, format: Format) -> Result<Response, Failure> {
+/// The download. `round` speaks of LaTeX.
+pub fn response(view: &View, format: Format, round: Round) -> Result<Response, Failure> {
     let table = &view.table;
-    let text = export::export(table, format)?;
+    let text = export::export(&view.source(), format, round)?;
     let profile = table
         .profile
         .as_deref()

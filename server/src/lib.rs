@@ -11,9 +11,11 @@
 //! | figures of this server for Prometheus? | [`metrics`] |
 //! | how does an open page learn of news? | [`events`], with static/rungs.js |
 //! | an experiment, its plan and results in one? | [`view`] (the runner prints the same) |
+//! | a figure, and the runs behind its curves? | [`figure`] |
 //! | who may read, and who may change? | [`guard`], [`token`] |
 //! | what does a button do? | [`control`] |
 //! | the files of a run? its log as it grows? | [`files`] |
+//! | what is kept from one request to the next? | [`remember`] |
 //! | what is a visitor told when it fails? | [`error`] |
 //!
 //! Architecture invariants: the database is opened for reading only; all state of a page is in its
@@ -29,6 +31,7 @@ pub mod control;
 pub mod error;
 pub mod events;
 pub mod export;
+pub mod figure;
 pub mod files;
 mod gpu;
 pub mod guard;
@@ -37,13 +40,14 @@ pub mod listing;
 pub mod metrics;
 pub mod openapi;
 pub mod pages;
+pub mod remember;
 mod serve;
 mod state;
 pub mod token;
 pub mod view;
 
 pub use serve::{Limits, Listen, ServeError, bind, serve, serve_within};
-pub use state::Dashboard;
+pub use state::{Dashboard, Shown};
 
 use std::time::Duration;
 
@@ -54,7 +58,7 @@ use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::timeout::TimeoutLayer;
 
 use guard::Guard;
@@ -84,6 +88,9 @@ fn app_within(dashboard: Dashboard, guard: Guard, longest: Duration) -> Router {
         .route("/claims", get(pages::claims::get))
         .route("/compare", get(pages::compare::get))
         .route("/api/v1/compare", get(compare::get))
+        .route("/figures", get(pages::figure::list))
+        .route("/figures/{experiment}", get(pages::figure::get))
+        .route("/api/v1/figures/{experiment}", get(api::figure))
         .route("/api/v1/claims", get(api::claims))
         .route("/charts/{chart}", get(charts::get))
         .route("/api/v1/experiments", get(api::experiments))
@@ -96,8 +103,10 @@ fn app_within(dashboard: Dashboard, guard: Guard, longest: Duration) -> Router {
         .route("/metrics", get(metrics::get))
         .route("/healthz", get(api::health))
         .fallback(api::nowhere)
+        .layer(from_fn(remember::at_least))
         .layer(from_fn(caching::etag))
-        .layer(CompressionLayer::new())
+        // A page of thousands of cells is compressed for every visitor: speed before the last tenth of bytes.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(in_time());
     // Outside of the layers above: a stream has no digest and no end, and a checkpoint is large.
     let stream = Router::new()

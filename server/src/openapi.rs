@@ -233,6 +233,7 @@ fn paths() -> Value {
         "/api/v1/status": json_of("How many runs of each state, who schedules, what is on the slots", vec![], reference("status")),
         "/api/v1/experiments": json_of("Every experiment with its cells by state", vec![], object_of("experiments", "experiment")),
         "/api/v1/tables/{experiment}": json_of("Paper and ours, side by side", vec![experiment(), profile(), select], reference("table")),
+        "/api/v1/figures/{experiment}": json_of("Curves of a figure, every point, mean over seeds; or the networks of a block diagram", vec![experiment(), profile()], reference("figure")),
         "/api/v1/claims": json_of("Every claim of the paper, judged", vec![profile()], object_of("claims", "claim")),
         "/api/v1/compare": json_of("Runs beside each other: numbers, recipes, images", compared, reference("comparison")),
         "/api/v1/runs": json_of("A page of the list of runs", list, reference("runs")),
@@ -244,6 +245,40 @@ fn paths() -> Value {
         "/api/v1/runs/{run}/log": read("A stream: the log as it grows, JSON strings of whole lines", vec![run(), from], "text/event-stream", text()),
         "/healthz": json_of("The process answers", vec![], json!({"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}})),
         "/metrics": read("Figures for Prometheus", vec![], "text/plain", text()),
+    })
+}
+
+fn figure() -> Value {
+    let list = |of: Value| json!({"type": "array", "items": of});
+    let whole = || json!({"type": "integer"});
+    // Not finite: "NaN", "Infinity", "-Infinity".
+    let places = list(list(json!({"type": ["number", "string"]})));
+    let series = json!({
+        "type": "object", "required": ["label", "experiment", "row", "column", "runs", "n", "points", "band"],
+        "properties": {
+            "label": text(), "experiment": text(), "row": text(), "column": text(), "runs": list(text()), "n": whole(),
+            "points": places, "band": places,
+        },
+    });
+    let panel = json!({
+        "type": "object", "required": ["x", "y", "series"],
+        "properties": {"x": {"enum": ["epoch", "step", "time"]}, "y": text(), "series": list(series)},
+    });
+    let network = json!({
+        "type": "object", "required": ["model", "title", "input_size", "parameters", "macs", "parts"],
+        "properties": {
+            "model": text(), "title": text(), "input_size": whole(), "parameters": whole(), "macs": whole(),
+            "parts": list(json!({"type": "object", "required": ["title", "output", "blocks"]})),
+        },
+    });
+    json!({
+        "type": "object", "required": ["experiment", "title", "profile", "profiles", "panels", "networks", "changes"],
+        "properties": {
+            "experiment": text(), "title": text(), "paper": {"type": ["object", "null"]},
+            "profile": {"type": ["string", "null"]}, "profiles": list(text()), "panels": list(panel),
+            "networks": list(network),
+            "changes": list(json!({"type": "object", "required": ["model", "beside", "differences"]})),
+        },
     })
 }
 
@@ -307,6 +342,7 @@ fn schemas() -> Map<String, Value> {
         ),
         ("comparison", comparison()),
         ("wish", wish()),
+        ("figure", figure()),
         (
             "experiment",
             json!({

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use rungs_report::Select;
 use rungs_report::claims::Judged;
 use rungs_spec::home::Home;
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::control::Memory;
 use crate::error::Failure;
+use crate::remember::{self, Remembered, Stamp};
 use crate::view::{self, View};
 
 /// Shared by all requests; cheap to clone.
@@ -29,7 +31,27 @@ struct Inner {
     store: Mutex<Opened>,
     /// What was asked of the scheduler here.
     memory: Memory,
+    views: Remembered<Arc<Shown>>,
+    pages: Remembered<Bytes>,
 }
+
+/// A view, and the change counter that it was made at.
+#[derive(Debug)]
+pub struct Shown {
+    view: View,
+    /// Of the database, before anything was read.
+    pub counter: u64,
+}
+
+impl std::ops::Deref for Shown {
+    type Target = View;
+    fn deref(&self) -> &View {
+        &self.view
+    }
+}
+
+/// Where experiment files are looked for before those built in; of the directory that the server runs in.
+const EXPERIMENTS: &str = "experiments";
 
 /// What came of opening the database, and which file it was: a rebuilt database is another file.
 #[derive(Default)]
@@ -61,6 +83,8 @@ impl Dashboard {
             db,
             store: Mutex::default(),
             memory: Memory::default(),
+            views: Remembered::default(),
+            pages: Remembered::default(),
         }))
     }
 
@@ -116,7 +140,10 @@ impl Dashboard {
 
     /// What planning asks of this machine.
     pub fn world(&self) -> Result<HomeWorld, Failure> {
-        Ok(HomeWorld::load(self.home())?)
+        Ok(HomeWorld::with_experiments(
+            self.home(),
+            Path::new(EXPERIMENTS),
+        )?)
     }
 
     /// Names of all experiments: files, built in, and whatever was ever applied in this home.
@@ -135,7 +162,7 @@ impl Dashboard {
         experiment: &str,
         profile: Option<&str>,
         select: Select,
-    ) -> Result<View, Failure> {
+    ) -> Result<Arc<Shown>, Failure> {
         let options = Options {
             profile: profile.map(str::to_owned),
             ..Options::default()
@@ -145,6 +172,52 @@ impl Dashboard {
 
     /// As [`Dashboard::view`], with other options than the profile.
     pub async fn view_with(
+        &self,
+        experiment: &str,
+        options: &Options,
+        select: Select,
+    ) -> Result<Arc<Shown>, Failure> {
+        let key = format!("{experiment} {select:?} {options:?}");
+        let (dashboard, experiment, options) =
+            (self.clone(), experiment.to_owned(), options.clone());
+        let make = || async move {
+            let stamp = dashboard.stamp().await?;
+            let view = dashboard.look(&experiment, &options, select).await?;
+            let counter = stamp.counter;
+            Ok((stamp, Arc::new(Shown { view, counter })))
+        };
+        self.0.views.get(&key, self.stamp().await?, make).await
+    }
+
+    /// A page that is the same for all who ask for this address, as what `make` returns.
+    pub async fn page<F>(&self, address: &str, make: impl FnOnce() -> F) -> Result<Bytes, Failure>
+    where
+        F: Future<Output = Result<(u64, Bytes), Failure>> + Send + 'static,
+    {
+        // Not a change in the database, and on every page.
+        let key = format!("{address} {}", self.scheduler_is_here());
+        let now = self.stamp().await?;
+        let of = now.clone();
+        let make = || {
+            let made = make();
+            async move {
+                let (counter, bytes) = made.await?;
+                Ok((Stamp { counter, ..of }, bytes))
+            }
+        };
+        self.0.pages.get(&key, now, make).await
+    }
+
+    /// What views are made from now.
+    async fn stamp(&self) -> Result<Stamp, Failure> {
+        Ok(Stamp {
+            counter: self.change_counter().await?,
+            db: file_id(&self.0.db),
+            files: Some(remember::files(self.home(), Path::new(EXPERIMENTS))),
+        })
+    }
+
+    async fn look(
         &self,
         experiment: &str,
         options: &Options,

@@ -29,6 +29,18 @@ pub struct View {
     pub options: Options,
 }
 
+impl View {
+    /// What exports are written from.
+    pub fn source(&self) -> rungs_report::export::Source<'_> {
+        rungs_report::export::Source {
+            table: &self.table,
+            plan: &self.plan,
+            results: &self.results,
+            set: &self.options.set,
+        }
+    }
+}
+
 /// Why there is no table.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {

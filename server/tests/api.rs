@@ -120,6 +120,14 @@ async fn answers_keep_to_the_document_and_are_not_sent_twice() {
         ),
         ("/api/v1/claims", "/api/v1/claims".to_owned()),
         ("/api/v1/compare", format!("/api/v1/compare?runs={key}")),
+        (
+            "/api/v1/figures/{experiment}",
+            "/api/v1/figures/figure2".to_owned(),
+        ),
+        (
+            "/api/v1/figures/{experiment}",
+            "/api/v1/figures/figure3".to_owned(),
+        ),
         ("/api/v1/runs/{run}", format!("/api/v1/runs/{key}")),
         (
             "/api/v1/runs/{run}/series/{metric}",

@@ -72,7 +72,7 @@ pub struct Comparison {
     pub by: By,
     /// Runs, or runs of several seeds together, in the order asked for.
     pub sides: Vec<Side>,
-    /// Metrics that a side was evaluated by, in the catalogue's order.
+    /// Metrics that a side was evaluated by, percentages first.
     pub metrics: Vec<MetricHead>,
     /// Every recipe key, with seed and arithmetic, in the order of the alphabet.
     pub recipe: Vec<Key>,
@@ -244,16 +244,20 @@ pub fn common_name(names: &[&str]) -> String {
     n.map_or_else(|| format!("{first} and others"), |n| parts[..n].join(" / "))
 }
 
-/// Metrics of evaluations that say what was learnt.
+/// Metrics of evaluations that say what was learnt: percentages first, which tasks are judged by.
 fn heads(runs: &[Compared]) -> Vec<MetricHead> {
     let names: BTreeSet<&str> = runs
         .iter()
         .flat_map(|run| &run.result.evaluations)
         .flat_map(|e| e.metrics.keys().map(String::as_str))
         .collect();
-    metric::METRICS
+    let mut known: Vec<_> = metric::METRICS
         .iter()
         .filter(|m| names.contains(m.name) && !m.name.starts_with("system/"))
+        .collect();
+    known.sort_by_key(|m| m.unit != "%");
+    known
+        .into_iter()
         .map(|m| MetricHead {
             name: m.name.to_owned(),
             title: m.title.to_owned(),

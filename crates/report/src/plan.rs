@@ -105,7 +105,9 @@ impl PlanReport {
         PlanReport {
             unique: runs.len(),
             requested: runs.iter().map(|r| r.cells.len()).sum(),
-            estimate_s: (!known.is_empty() || runs.is_empty()).then(|| known.iter().sum()),
+            // An empty sum of floats is -0.
+            estimate_s: (!known.is_empty() || runs.is_empty())
+                .then(|| known.iter().fold(0.0, |sum, s| sum + s)),
             unknown: runs.iter().filter(|r| r.estimate_s.is_none()).count(),
             published: gpu_time(plans),
             runs,

@@ -14,7 +14,17 @@ use crate::format::grouped;
 pub fn profile_note(plan: &Plan) -> String {
     let pairs = pairs(plan);
     if pairs.is_empty() {
-        return "Paper values only: nothing is trained.".to_owned();
+        let drawn = plan
+            .experiment
+            .figure
+            .as_ref()
+            .is_some_and(|f| !f.models.is_empty());
+        return if drawn {
+            "A block diagram, drawn from the models' own layers: nothing is trained."
+        } else {
+            "Paper values only: nothing is trained."
+        }
+        .to_owned();
     }
     let mut first = what_is_trained(&pairs);
     if let Some(batches) = batch_sizes(&pairs) {

@@ -83,6 +83,18 @@ impl HomeWorld {
             .collect()
     }
 
+    /// Of those names the figures', without parsing any table. A file that cannot be read is none.
+    pub fn figure_names(&self) -> Vec<String> {
+        let is_figure = |name: &String| {
+            let text = self.find(name).map(|(.., text)| text).unwrap_or_default();
+            text.lines().any(|line| line.trim_end() == "[figure]")
+        };
+        self.experiment_names()
+            .into_iter()
+            .filter(is_figure)
+            .collect()
+    }
+
     /// The ledger of claims: `./experiments/claims.toml`, else the built-in one. Error: a bad file.
     pub fn claims(&self) -> Result<Vec<claims::Claim>, SpecError> {
         let path = self.experiments.join(format!("{}.toml", claims::STEM));

@@ -2,11 +2,11 @@
 
 use anyhow::bail;
 use rungs_report::Select;
-use rungs_report::export::{Format, export};
+use rungs_report::export::{Format, Round, export};
 use rungs_spec::experiment::Experiment;
 use rungs_spec::plan::{Options, World};
 
-use crate::cli::{ExportArgs, FormatName, SelectName};
+use crate::cli::{ExportArgs, FormatName, RoundName, SelectName};
 use crate::context::Context;
 use crate::{files, output};
 
@@ -17,6 +17,7 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
         output: file,
         profile,
         select,
+        round,
     } = args;
     let format = match format {
         FormatName::Csv => Format::Csv,
@@ -29,6 +30,11 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
              one; choose --format csv, json, markdown, latex or html"
         ),
     };
+    if matches!(round, RoundName::Sd) && !matches!(format, Format::Latex) {
+        bail!(
+            "--round sd is for --format latex; every other format holds mean, deviation and n as they are"
+        );
+    }
     let select = match select {
         SelectName::Best => Select::Best,
         SelectName::Last => Select::Last,
@@ -53,7 +59,11 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
     {
         eprintln!("{notice}");
     }
-    let text = export(&view.table, format)?;
+    let round = match round {
+        RoundName::Digits => Round::Digits,
+        RoundName::Sd => Round::Sd,
+    };
+    let text = export(&view.source(), format, round)?;
     match file {
         None => output::print(&text),
         Some(path) => {

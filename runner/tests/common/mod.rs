@@ -1,6 +1,8 @@
 //! A home of its own, an experiment of four runs, and a trainer that trains nothing.
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
+pub mod golden;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};

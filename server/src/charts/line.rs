@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::state::Dashboard;
 
 /// A curve as (x, y).
-type Curve = Vec<(f64, f64)>;
+pub(super) type Curve = Vec<(f64, f64)>;
 
 /// All points of a metric of a run.
 #[derive(Debug, Clone, Default)]
@@ -70,9 +70,9 @@ pub fn laps(attempts: &[AttemptRow]) -> Vec<Lap> {
     attempts.iter().filter_map(lap).collect()
 }
 
-struct Loaded {
+pub(super) struct Loaded {
     name: String,
-    result: RunResult,
+    pub(super) result: RunResult,
     laps: Vec<Lap>,
 }
 
@@ -161,7 +161,7 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
     Ok(spec)
 }
 
-fn curve(run: &Loaded, points: &[Point], x: XKind, evaluated: bool) -> Curve {
+pub(super) fn curve(run: &Loaded, points: &[Point], x: XKind, evaluated: bool) -> Curve {
     let seconds = run.result.finished.as_ref();
     let clock = Clock {
         steps_per_epoch: run.result.progress.steps_per_epoch,
@@ -201,7 +201,10 @@ async fn groups(store: &Store, asked: &Asked) -> Result<Vec<Vec<RunKey>>, Failur
     Ok(groups)
 }
 
-async fn load(store: &Store, keys: &[RunKey]) -> Result<BTreeMap<RunKey, Loaded>, Failure> {
+pub(super) async fn load(
+    store: &Store,
+    keys: &[RunKey],
+) -> Result<BTreeMap<RunKey, Loaded>, Failure> {
     let mut runs = BTreeMap::new();
     for (key, result) in store.results(keys).await? {
         let loaded = Loaded {

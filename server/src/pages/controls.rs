@@ -125,6 +125,11 @@ impl FromRequestParts<Dashboard> for Controls {
 }
 
 impl Controls {
+    /// Whether a page with them is for one visitor only.
+    pub fn are_personal(&self) -> bool {
+        self.csrf.is_some() || self.notice.is_some()
+    }
+
     /// Buttons, for who may press them.
     pub fn only(&self, buttons: Vec<Button>) -> Vec<Button> {
         if self.csrf.is_some() {

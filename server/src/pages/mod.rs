@@ -4,12 +4,14 @@ pub mod claims;
 pub mod compare;
 pub mod controls;
 pub mod enter;
+pub mod figure;
 pub mod overview;
 pub mod queue;
 pub mod run;
 pub mod table;
 
 use askama::Template;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
@@ -107,7 +109,17 @@ pub async fn count(store: &Store, states: &[RunState]) -> Result<usize, Failure>
 
 /// A page as a response.
 pub fn html(template: &impl Template) -> Result<Response, Failure> {
-    Ok(Html(template.render()?).into_response())
+    Ok(answer(bytes(template)?))
+}
+
+/// A page's text.
+fn bytes(template: &impl Template) -> Result<Bytes, Failure> {
+    Ok(template.render()?.into())
+}
+
+/// A page as an answer.
+fn answer(page: Bytes) -> Response {
+    Html(page).into_response()
 }
 
 /// A link with its text.

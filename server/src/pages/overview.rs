@@ -10,10 +10,11 @@ use rungs_store::{RunFilter, Store};
 
 use super::queue::{name, share};
 use super::table::heading;
-use super::{Layout, count, escape, html};
+use super::{Layout, count, escape};
 use crate::error::Failure;
 use crate::human::{duration, grouped, plural};
 use crate::state::Dashboard;
+use crate::view::View;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -69,7 +70,16 @@ struct Stripe {
 
 /// The page.
 pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure> {
-    let layout = Layout::load(&dashboard, "tables").await?;
+    let of = dashboard.clone();
+    let make = || async move {
+        let page = load(of).await?;
+        super::bytes(&page).map(|bytes| (page.layout.counter, bytes))
+    };
+    Ok(super::answer(dashboard.page("/", make).await?))
+}
+
+async fn load(dashboard: Dashboard) -> Result<Page, Failure> {
+    let mut layout = Layout::load(&dashboard, "tables").await?;
     let store = dashboard.store().await?;
     let slots = match &store {
         Some(store) => store.slots().await?.len().max(1),
@@ -77,7 +87,12 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
     };
     let mut cards = Vec::new();
     for name in dashboard.experiments().await? {
-        cards.push(match dashboard.view(&name, None, Select::Best).await {
+        let view = dashboard.view(&name, None, Select::Best).await;
+        if let Ok(view) = &view {
+            layout.counter = layout.counter.min(view.counter);
+        }
+        cards.push(match view {
+            Ok(view) if view.experiment.figure.is_some() => figure_card(&view, slots),
             Ok(view) => card(&view.table, slots),
             Err(failure) => Card {
                 href: format!("/tables/{}", escape(&name)),
@@ -90,8 +105,13 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
     }
     // What is under way stands first, what was never started last.
     cards.sort_by_key(|c| {
-        let numbered = c.heading.strip_prefix("Table ");
-        let number = numbered.and_then(|n| n.parse().ok()).unwrap_or(u32::MAX);
+        // Tables, then what has no number, then figures.
+        let number = |of: &str| c.heading.strip_prefix(of)?.parse::<u32>().ok();
+        let number = match (number("Table "), number("Figure ")) {
+            (Some(n), _) => n,
+            (None, Some(n)) => n.saturating_add(u32::MAX / 2),
+            (None, None) => u32::MAX / 2,
+        };
         (c.left.is_none(), c.command.is_some(), number)
     });
     let needs = match &store {
@@ -114,7 +134,7 @@ pub async fn get(State(dashboard): State<Dashboard>) -> Result<Response, Failure
         needs,
         cards,
     };
-    html(&Page { layout, page })
+    Ok(Page { layout, page })
 }
 
 /// Runs that the page names; the queue's page has them all.
@@ -280,6 +300,28 @@ fn card(table: &Table, slots: usize) -> Card {
             .unwrap_or_else(|| "the file as written".to_owned()),
         command: new.then(|| format!("runner reproduce {name}")),
     }
+}
+
+/// A figure's cells are those of its tables; a block diagram has none.
+fn figure_card(view: &View, slots: usize) -> Card {
+    let name = &view.table.experiment;
+    let number = view
+        .experiment
+        .paper
+        .as_ref()
+        .and_then(|p| p.figure.as_deref());
+    let mut card = Card {
+        href: format!("/figures/{}", escape(name)),
+        heading: number.map_or_else(|| name.clone(), |n| format!("Figure {n}")),
+        best: None,
+        ..card(&view.table, slots)
+    };
+    if view.table.rows.is_empty() {
+        card.state = "drawn from the models' layers".to_owned();
+        card.profile = "none: nothing is trained for it".to_owned();
+        card.strip_label.clone_from(&card.heading);
+    }
+    card
 }
 
 /// The largest significant step of the first metric, else the largest step, named as what it is.

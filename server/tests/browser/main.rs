@@ -40,6 +40,8 @@ impl Site {
         });
         let standard = support::plan(&home, "standard", 3);
         support::write(&home, &standard, |_, _, _| Fate::Done(1));
+        let figure = support::plan_of_figure_3(&home, "quick", 3);
+        support::write(&home, &figure, |_, _, _| Fate::Done(1));
         tokio::runtime::Runtime::new()
             .unwrap()
             .block_on(rungs_store::reindex(&home, &home.database()))
@@ -93,6 +95,11 @@ impl Site {
             format!("/compare?runs={}", self.run),
             format!("/compare?runs={},{}&keys=all", self.base_run, self.run),
             format!("/compare?runs={}&by=cell&metric=train/loss", self.cells),
+            "/figures".to_owned(),
+            "/figures/figure1".to_owned(),
+            "/figures/figure2".to_owned(),
+            "/figures/figure3".to_owned(),
+            "/figures/figure3?profile=paper".to_owned(),
         ]
     }
 
@@ -331,4 +338,12 @@ fn without_javascript_tables_charts_and_exports_are_there() {
         &[],
     );
     assert_eq!(charts, 4, "charts of a run");
+    for (figure, pictures) in [("figure1", 1), ("figure2", 1), ("figure3", 2)] {
+        browser.open(&format!("{}/figures/{figure}", site.base));
+        let seen = browser.js(
+            "return [...document.images].filter(i => i.naturalWidth > 0).length",
+            &[],
+        );
+        assert_eq!(seen, pictures, "pictures of {figure}");
+    }
 }

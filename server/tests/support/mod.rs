@@ -47,6 +47,19 @@ pub fn plan(home: &Home, profile: &str, seeds: u64) -> Plan {
     rungs_spec::plan::build(experiment, &options, &world).unwrap()
 }
 
+/// The plan of two rows of table6, which Figure 3 draws.
+pub fn plan_of_figure_3(home: &Home, profile: &str, seeds: u64) -> Plan {
+    let world = HomeWorld::with_experiments(home, Path::new("/nonexistent")).unwrap();
+    let options = Options {
+        profile: Some(profile.to_owned()),
+        seeds: Some(seeds),
+        rows: Some(vec!["efficient".to_owned(), "cosine".to_owned()]),
+        columns: Some(vec!["resnet50d".to_owned()]),
+        ..Options::default()
+    };
+    rungs_spec::plan::build(world.experiment("table6").unwrap(), &options, &world).unwrap()
+}
+
 /// Writes table4 under that profile with the fate of each run, by (row, column, seed).
 pub fn write(home: &Home, plan: &Plan, fate: impl Fn(&str, &str, u64) -> Fate) {
     let experiment = &plan.experiment;

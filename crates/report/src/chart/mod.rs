@@ -10,9 +10,11 @@
 mod axis;
 mod calendar;
 pub mod decimate;
+pub mod diagram;
 mod draw;
 mod layout;
 mod mean;
+mod of_table;
 mod png;
 mod points;
 mod smooth;
@@ -23,6 +25,7 @@ mod tests;
 mod theme;
 
 pub use mean::mean_and_band;
+pub use of_table::{by_epoch, of_table};
 pub use png::png;
 pub use points::{Clock, Lap, points};
 pub use sparkline::sparkline;

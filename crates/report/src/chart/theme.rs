@@ -62,12 +62,18 @@ impl Theme {
     /// CSS of the SVG. Attribute selectors repaint what was drawn in light colours, so a viewer
     /// without CSS still shows a whole picture.
     pub(super) fn style(self) -> String {
+        self.style_with(&[])
+    }
+
+    /// As [`Theme::style`], for a picture with colours of its own.
+    pub(super) fn style_with(self, own: &[(u32, u32)]) -> String {
         let mut css = ".rungs-chart{font-variant-numeric:tabular-nums}\
                        .rungs-chart polyline{stroke-linejoin:round;stroke-linecap:round}"
             .to_owned();
         if self == Theme::Auto {
             css.push_str("@media(prefers-color-scheme:dark){");
-            for (light, dark) in [PANEL, INK, MUTE, LINE].into_iter().chain(ROW_COLOURS) {
+            let known = [PANEL, INK, MUTE, LINE].into_iter().chain(ROW_COLOURS);
+            for (light, dark) in known.chain(own.iter().copied()) {
                 css.push_str(&format!(
                     ".rungs-chart [fill=\"#{light:06X}\"]{{fill:#{dark:06x}}}.rungs-chart [stroke=\"#{light:06X}\"]{{stroke:#{dark:06x}}}"
                 ));

@@ -1,21 +1,28 @@
 //! A LaTeX document (booktabs) that compiles as it is; each float between its marks can be copied.
 
+use super::Round;
 use crate::show;
-use crate::table::{MetricHead, Table};
+use crate::table::{MetricHead, Table, Value};
 
-pub(super) fn render(table: &Table) -> String {
+/// `round` = [`Round::Sd`] writes means with their uncertainty, through siunitx.
+pub(super) fn render(table: &Table, round: Round) -> String {
     let mut out = String::from(
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs}\n\
-         \\usepackage{graphicx}\n\\begin{document}\n",
+         \\usepackage{graphicx}\n",
     );
+    if round == Round::Sd {
+        // Else siunitx would set the best of a column as thin as the rest.
+        out.push_str("\\usepackage{siunitx}\n\\sisetup{detect-all}\n");
+    }
+    out.push_str("\\begin{document}\n");
     for metric in &table.metrics {
-        float(table, metric, &mut out);
+        float(table, metric, round, &mut out);
     }
     out.push_str("\\end{document}\n");
     out
 }
 
-fn float(table: &Table, metric: &MetricHead, out: &mut String) {
+fn float(table: &Table, metric: &MetricHead, round: Round, out: &mut String) {
     let (mut spec, mut heads, mut rules, mut titles) = (
         String::from("l"),
         String::new(),
@@ -69,11 +76,14 @@ fn float(table: &Table, metric: &MetricHead, out: &mut String) {
             if column.reference_only {
                 continue;
             }
-            let ours = escape(
-                [show::ours(metric, cell, value), show::spread(metric, value)]
-                    .join(" ")
-                    .trim(),
-            );
+            let uncertain = uncertain(value).filter(|_| round == Round::Sd);
+            let ours = uncertain.unwrap_or_else(|| {
+                escape(
+                    [show::ours(metric, cell, value), show::spread(metric, value)]
+                        .join(" ")
+                        .trim(),
+                )
+            });
             let ours = if value.best {
                 format!("\\textbf{{{ours}}}")
             } else {
@@ -100,10 +110,39 @@ fn float(table: &Table, metric: &MetricHead, out: &mut String) {
             .collect::<Vec<_>>()
             .join("\n\n"),
     );
+    if round == Round::Sd && table.values().any(|(.., v)| uncertain(v).is_some()) {
+        out.push_str(SD_NOTE);
+    }
     out.push_str(&format!(
         "\n\\end{{minipage}}\n\\end{{table}}\n% end {}\n",
         metric.name
     ));
+}
+
+/// How `--round sd` is to be read.
+const SD_NOTE: &str =
+    "\n\nParentheses: the sample standard deviation over seeds, in units of the last digit.";
+
+/// `\num{76.1(2)}`: the mean and the standard deviation, both at the first significant digit of the latter.
+/// `None` where there is no deviation.
+fn uncertain(value: &Value) -> Option<String> {
+    let (mean, sd) = (value.mean?, value.sd?);
+    if !(mean.is_finite() && sd.is_finite() && sd > 0.0) {
+        return None;
+    }
+    // Rounding may carry into the next digit: 0.096 is 0.1.
+    let mut place = sd.log10().floor() as i32;
+    if (sd / 10f64.powi(place)).round() >= 10.0 {
+        place += 1;
+    }
+    if place > 0 {
+        let unit = 10f64.powi(place);
+        let (mean, sd) = ((mean / unit).round() * unit, (sd / unit).round() * unit);
+        return Some(format!("\\num{{{mean:.0}({sd:.0})}}"));
+    }
+    let digits = usize::try_from(-place).unwrap_or(0);
+    let units = (sd / 10f64.powi(place)).round();
+    Some(format!("\\num{{{mean:.digits$}({units:.0})}}"))
 }
 
 /// Text as LaTeX: specials escaped, and what pdflatex has no letter for as mathematics.
@@ -162,6 +201,34 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mean_is_rounded_at_the_first_digit_of_its_deviation() {
+        let shown = |mean, sd| {
+            uncertain(&Value {
+                mean: Some(mean),
+                sd,
+                ..Value::default()
+            })
+        };
+        for (mean, sd, wanted) in [
+            (76.1487, 0.2131, "\\num{76.1(2)}"),
+            (76.1487, 0.0213, "\\num{76.15(2)}"),
+            (76.1487, 0.0961, "\\num{76.1(1)}"),
+            (76.1487, 1.49, "\\num{76(1)}"),
+            (76.1487, 12.9, "\\num{80(10)}"),
+            (-0.344, 0.36, "\\num{-0.3(4)}"),
+        ] {
+            assert_eq!(
+                shown(mean, Some(sd)).as_deref(),
+                Some(wanted),
+                "{mean} {sd}"
+            );
+        }
+        for sd in [None, Some(0.0), Some(f64::NAN)] {
+            assert_eq!(shown(76.0, sd), None, "{sd:?}");
+        }
+    }
 
     #[test]
     fn specials_are_escaped() {

@@ -1,19 +1,61 @@
 //! A table as a file: csv, json, markdown, latex, html. Each names profile, dataset, what the
-//! profile narrows, n, selection and where the paper printed its numbers.
+//! profile narrows, n, selection and where the paper printed its numbers; html also curves, recipes and what
+//! the runs were made with.
 
 mod csv;
 mod html;
 mod latex;
 mod markdown;
+mod provenance;
+mod stack;
 #[cfg(test)]
 mod tests;
 
 pub use csv::HEADER as CSV_HEADER;
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
+
+use rungs_spec::RunKey;
+use rungs_spec::plan::Plan;
+use rungs_spec::result::RunResult;
 
 use crate::error::{ReportError, choose};
 use crate::table::Table;
+
+/// What a file is written from.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The table.
+    pub table: &'a Table,
+    /// Its cells and runs.
+    pub plan: &'a Plan,
+    /// What is known of them.
+    pub results: &'a BTreeMap<RunKey, RunResult>,
+    /// Recipe keys changed by `--set`.
+    pub set: &'a [String],
+}
+
+/// How our numbers are rounded in LaTeX.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Round {
+    /// At the metric's digits, as the paper prints: 76.15.
+    #[default]
+    Digits,
+    /// At the first significant digit of the standard deviation over seeds, as siunitx writes it: 76.1(2).
+    Sd,
+}
+
+impl FromStr for Round {
+    type Err = ReportError;
+    fn from_str(word: &str) -> Result<Self, ReportError> {
+        choose(
+            "rounding",
+            word,
+            &[("digits", Round::Digits), ("sd", Round::Sd)],
+        )
+    }
+}
 
 /// Formats of `runner export --format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,8 +119,28 @@ impl Format {
     }
 }
 
-/// The table in a format, ending with a line break.
-pub fn export(table: &Table, format: Format) -> Result<String, ReportError> {
+fn word(format: Format) -> &'static str {
+    FORMATS
+        .iter()
+        .find(|(_, known)| *known == format)
+        .map_or("", |(word, _)| word)
+}
+
+/// The table in a format, ending with a line break. `round` speaks of LaTeX alone.
+pub fn export(source: &Source<'_>, format: Format, round: Round) -> Result<String, ReportError> {
+    let table = source.table;
+    let figure = source.plan.experiment.figure.as_ref();
+    if figure.is_some_and(|f| !f.models.is_empty())
+        && !matches!(format, Format::Json | Format::Html)
+    {
+        return Err(ReportError::NotForThisTable {
+            format: word(format).to_owned(),
+            why: format!(
+                "{} is a block diagram, which has no rows. Use html, or json",
+                table.experiment
+            ),
+        });
+    }
     match format {
         Format::Csv => csv::render(table),
         Format::Json => serde_json::to_string_pretty(table)
@@ -88,8 +150,8 @@ pub fn export(table: &Table, format: Format) -> Result<String, ReportError> {
                 message: e.to_string(),
             }),
         Format::Markdown => Ok(markdown::render(table)),
-        Format::Latex => Ok(latex::render(table)),
-        Format::Html => html::render(table),
+        Format::Latex => Ok(latex::render(table, round)),
+        Format::Html => html::render(source),
         Format::Submission => Err(ReportError::NotForThisTable {
             format: "submission".to_owned(),
             why: format!(

@@ -409,24 +409,32 @@ fn times_come_from_the_timing_run_alone_and_without_evaluation() {
 
 #[test]
 fn unverified_numbers_of_the_paper_are_marked_in_every_form() {
-    use crate::export::{Format, export};
+    use crate::export::{Format, Round, Source};
     let plan = fixtures::plan_of(TIMED, None, 1);
-    let table = build(&plan, &BTreeMap::new(), Select::Best);
+    let results = BTreeMap::new();
+    let table = build(&plan, &results, Select::Best);
+    let source = Source {
+        table: &table,
+        plan: &plan,
+        results: &results,
+        set: &[],
+    };
+    let export = |format| crate::export::export(&source, format, Round::Digits).unwrap();
     let text = crate::text::render(&table, 100, false);
-    let markdown = export(&table, Format::Markdown).unwrap();
-    let html = export(&table, Format::Html).unwrap();
+    let markdown = export(Format::Markdown);
+    let html = export(Format::Html);
     for form in [text, markdown, html] {
         assert!(
             form.contains("8.0\u{2020}") && form.contains("unverified"),
             "{form}"
         );
     }
-    let latex = export(&table, Format::Latex).unwrap();
+    let latex = export(Format::Latex);
     assert!(
         latex.contains("8.0\\dag{}") && latex.contains("unverified"),
         "{latex}"
     );
-    let csv = export(&table, Format::Csv).unwrap();
+    let csv = export(Format::Csv);
     let at = csv
         .lines()
         .next()

@@ -18,7 +18,7 @@ use rungs_store::series::is_evaluated;
 use rungs_store::{RunFilter, Store};
 
 use self::choices::{Choice, Choices};
-use self::words::{lead, shown, step};
+use self::words::{Line, lead, shown, step};
 use super::table::COLORS;
 use super::{ChartLink, Layout, Link, escape, html};
 use crate::compare::{Pairs, find, label, load, prefixes};
@@ -61,7 +61,7 @@ struct Offered {
 struct ComparePage {
     heading: String,
     context: String,
-    lead: Vec<String>,
+    lead: Vec<Line>,
     choices: Vec<Choice>,
     curves: &'static str,
     chart: Option<ChartLink>,
@@ -342,7 +342,7 @@ fn side_view(i: usize, side: &Side, comparison: &Comparison, choices: &Choices) 
                 delta: over.delta,
                 n: over.n,
                 text: shown(&head.name, &over),
-                small: step(&head.name, &over),
+                small: step(&head.name, &over, select),
                 title: words::title(&head.name, &over),
             }
         })

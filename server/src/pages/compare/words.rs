@@ -11,8 +11,14 @@ use crate::human::grouped;
 /// Sides that get a sentence.
 const TOLD: usize = 4;
 
+/// A sentence that begins with what it is about.
+pub(super) struct Line {
+    pub(super) strong: String,
+    pub(super) rest: String,
+}
+
 /// What a reader should know first: how far the sides are apart, and on which images.
-pub(super) fn lead(comparison: &Comparison, drawn: &str) -> Vec<String> {
+pub(super) fn lead(comparison: &Comparison, drawn: &str) -> Vec<Line> {
     let Some((first, others)) = comparison.sides.split_first() else {
         return Vec::new();
     };
@@ -31,38 +37,39 @@ pub(super) fn lead(comparison: &Comparison, drawn: &str) -> Vec<String> {
             continue;
         };
         let Some(delta) = ours.delta else { continue };
-        let mut line = format!(
-            "{title} of {} at the last epoch: {} against {}, {}",
-            side.label,
-            shown(name, &ours),
-            shown(name, &base),
-            format::delta(name, delta),
-        );
-        if let Some([low, high]) = ours.delta_ci95 {
-            line += &format!(
-                " [{}, {}]",
-                format::delta(name, low),
-                format::delta(name, high)
-            );
-        }
-        line += &match ours.p {
-            Some(p) => format!(" over common seeds ({}).", format::p_value(p)),
-            None => format!(" (n {} and {}).", ours.n, base.n),
+        let interval = ours.delta_ci95.map_or_else(String::new, |[low, high]| {
+            let (low, high) = (format::delta(name, low), format::delta(name, high));
+            format!(" [{low}, {high}]")
+        });
+        let evidence = match ours.p {
+            Some(p) => format!("over common seeds, {}", format::p_value(p)),
+            None => format!("n {} and {}", ours.n, base.n),
         };
-        lines.push(line);
+        lines.push(Line {
+            strong: format!("{}: {}{interval}", side.label, format::delta(name, delta)),
+            rest: format!(
+                "{title} at the last epoch, {} against {} of {}; {evidence}.",
+                shown(name, &ours),
+                shown(name, &base),
+                first.label,
+            ),
+        });
     }
     if let [pair] = comparison.agreement.as_slice()
         && let Some(of) = pair.images
     {
-        lines.push(format!(
-            "Of {} images, {} are right only in {}, {} only in {}: {}. McNemar's exact test {COMPARES}.",
-            grouped(of.n),
-            grouped(of.only_a),
-            pair.a_label,
-            grouped(of.only_b),
-            pair.b_label,
-            format::p_value(of.p),
-        ));
+        lines.push(Line {
+            strong: format!(
+                "{} images against {}",
+                grouped(of.only_b),
+                grouped(of.only_a)
+            ),
+            rest: format!(
+                "of {} are right in one of the two alone, {}. McNemar's exact test {COMPARES}.",
+                grouped(of.n),
+                format::p_value(of.p),
+            ),
+        });
     }
     lines
 }
@@ -77,13 +84,13 @@ pub(super) fn shown(name: &str, over: &Over) -> String {
 }
 
 /// The second line of a number: the difference to the first side, else what qualifies it.
-pub(super) fn step(name: &str, over: &Over) -> String {
+pub(super) fn step(name: &str, over: &Over, select: Select) -> String {
     let mut words = Vec::new();
     words.extend(over.delta.map(|d| format::delta(name, d)));
-    words.extend(over.sd.map(|sd| format!("sd {}", format::number(name, sd))));
     match (over.n, over.epochs.as_slice()) {
         (0, _) => {}
-        (1, [epoch]) => words.push(format!("epoch {epoch}")),
+        (1, [epoch]) if select == Select::Best => words.push(format!("epoch {epoch}")),
+        (1, _) if over.delta.is_some() => {}
         (n, _) => words.push(format!("n {n}")),
     }
     words.join(" · ")
@@ -92,6 +99,9 @@ pub(super) fn step(name: &str, over: &Over) -> String {
 /// What the number rests on, in full.
 pub(super) fn title(name: &str, over: &Over) -> String {
     let mut words = Vec::new();
+    if let Some(sd) = over.sd {
+        words.push(format!("sd {}", format::number(name, sd)));
+    }
     if let Some([low, high]) = over.ci95 {
         words.push(format!(
             "95 % CI of the mean {} to {}",

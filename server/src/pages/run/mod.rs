@@ -155,7 +155,7 @@ async fn page(
         .await?
         .into_iter()
         .next();
-    let heading = cell_heading(view.as_ref(), cells.first(), &key);
+    let heading = cell_heading(view.as_deref().map(|v| &**v), cells.first(), &key);
     let priority = row.as_ref().map_or(0, |r| r.priority);
     let buttons = queue::buttons(result.state, priority, key.as_str(), &heading);
     let has_superseded = attempts.len() > 1;
@@ -185,7 +185,7 @@ async fn page(
             format!("It waits for run {}.", names.join(", "))
         }),
         figures: figures(&result),
-        compare: against(view.as_ref(), cells.first(), &key),
+        compare: against(view.as_deref().map(|v| &**v), cells.first(), &key),
         locked: controls.csrf.is_none() && !buttons.is_empty(),
         buttons: controls.only(buttons),
         choices: choices.offered(key.as_str(), has_superseded)?,

@@ -7,12 +7,13 @@ mod proof;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
+use rungs_report::export::Round;
 use rungs_report::table::{CellStatus, MetricHead, Table};
 use rungs_report::{Select, show};
 
 use rungs_spec::metric;
-use rungs_spec::plan::Options;
+use rungs_spec::plan::{Options, World as _};
 
 use self::arrange::{Arranged, arrange};
 use self::behind::{Behind, behind};
@@ -47,6 +48,8 @@ pub struct Choices {
     pub hide: Option<String>,
     /// `1`: rows stand across, settings downwards.
     pub pivot: Option<String>,
+    /// How LaTeX rounds: `digits` or `sd`.
+    pub round: Option<String>,
 }
 
 impl Choices {
@@ -55,6 +58,14 @@ impl Choices {
         let word = self.select.as_deref().unwrap_or(Select::default().word());
         word.parse().map_err(|e: rungs_report::ReportError| {
             Failure::bad_request("bad_select", e.to_string())
+        })
+    }
+
+    /// How LaTeX rounds.
+    pub fn round(&self) -> Result<Round, Failure> {
+        let word = self.round.as_deref().unwrap_or("digits");
+        word.parse().map_err(|e: rungs_report::ReportError| {
+            Failure::bad_request("bad_round", e.to_string())
         })
     }
 
@@ -137,6 +148,8 @@ struct Page {
     controls: Controls,
     buttons: Vec<Button>,
     page: TablePage,
+    /// Figures whose curves are cells of this table.
+    figures: Vec<Link>,
 }
 
 struct TablePage {
@@ -190,28 +203,82 @@ pub async fn get(
         let view = dashboard
             .view_with(name, &options, choices.select()?)
             .await?;
-        return crate::export::response(&view, format);
+        return crate::export::response(&view, format, choices.round()?);
     }
-    let layout = Layout::load(&dashboard, "tables").await?;
     let view = dashboard
         .view_with(&path, &options, choices.select()?)
         .await?;
-    let store = dashboard.store().await?;
-    let behind = behind(&view, store.as_ref(), &dashboard.world()?).await?;
-    let page = page(&view, &choices, behind)?;
-    let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
-    // What nobody has applied here has no seeds to add to.
-    let buttons = if page.start.is_some() {
-        Vec::new()
-    } else {
-        controls.only(vec![seeds])
-    };
-    html(&Page {
-        layout,
-        controls,
-        buttons,
-        page,
-    })
+    if view.experiment.figure.is_some() {
+        let profile = choices.profile.as_deref();
+        let profile = profile.map_or_else(String::new, |p| format!("?profile={}", escape(p)));
+        let to = format!("/figures/{}{profile}", escape(&path));
+        return Ok(Redirect::to(&to).into_response());
+    }
+    if !controls.are_personal() {
+        let address = choices.href(&path, |_| {});
+        let of = dashboard.clone();
+        let make = || async move {
+            let page = Page::load(&of, &path, &options, &choices, controls).await?;
+            super::bytes(&page).map(|bytes| (page.layout.counter, bytes))
+        };
+        return Ok(super::answer(dashboard.page(&address, make).await?));
+    }
+    html(&Page::load(&dashboard, &path, &options, &choices, controls).await?)
+}
+
+impl Page {
+    async fn load(
+        dashboard: &Dashboard,
+        experiment: &str,
+        options: &Options,
+        choices: &Choices,
+        controls: Controls,
+    ) -> Result<Page, Failure> {
+        let mut layout = Layout::load(dashboard, "tables").await?;
+        let view = dashboard
+            .view_with(experiment, options, choices.select()?)
+            .await?;
+        layout.counter = layout.counter.min(view.counter);
+        let store = dashboard.store().await?;
+        let figures = figures(dashboard, experiment)?;
+        let behind = behind(&view, store.as_ref(), &dashboard.world()?).await?;
+        let page = page(&view, choices, behind)?;
+        let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
+        // What nobody has applied here has no seeds to add to.
+        let buttons = if page.start.is_some() {
+            Vec::new()
+        } else {
+            controls.only(vec![seeds])
+        };
+        Ok(Page {
+            layout,
+            controls,
+            buttons,
+            page,
+            figures,
+        })
+    }
+}
+
+/// Figures that draw a cell of this table.
+fn figures(dashboard: &Dashboard, table: &str) -> Result<Vec<Link>, Failure> {
+    let world = dashboard.world()?;
+    let mut links = Vec::new();
+    for name in world.figure_names() {
+        let Ok(experiment) = world.experiment(&name) else {
+            continue;
+        };
+        let of = experiment.figure.iter().flat_map(|f| &f.series);
+        if of.into_iter().any(|series| series.experiment == table) {
+            let number = experiment.paper.as_ref().and_then(|p| p.figure.as_deref());
+            links.push(Link {
+                href: format!("/figures/{}", escape(&name)),
+                text: number.map_or_else(|| name.clone(), |n| format!("Figure {n}")),
+                current: false,
+            });
+        }
+    }
+    Ok(links)
 }
 
 fn page(view: &View, choices: &Choices, behind: Vec<Behind>) -> Result<TablePage, Failure> {

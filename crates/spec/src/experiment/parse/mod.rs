@@ -87,6 +87,10 @@ impl<'i> Reader<'i> {
             experiment.figure = Some(figure);
             experiment.columns = columns;
             experiment.rows = rows;
+            if experiment.rows.is_empty() {
+                // A block diagram measures nothing.
+                experiment.metrics.clear();
+            }
             return Ok(experiment);
         }
         experiment.base = match k.take("base") {
