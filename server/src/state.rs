@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -31,6 +31,8 @@ struct Inner {
     store: Mutex<Opened>,
     /// What was asked of the scheduler here.
     memory: Memory,
+    /// Which files it was made of, and when.
+    world: std::sync::Mutex<Option<(blake3::Hash, Instant, Arc<HomeWorld>)>>,
     views: Remembered<Arc<Shown>>,
     pages: Remembered<Bytes>,
 }
@@ -83,6 +85,7 @@ impl Dashboard {
             db,
             store: Mutex::default(),
             memory: Memory::default(),
+            world: std::sync::Mutex::default(),
             views: Remembered::default(),
             pages: Remembered::default(),
         }))
@@ -138,12 +141,20 @@ impl Dashboard {
         })
     }
 
-    /// What planning asks of this machine.
-    pub fn world(&self) -> Result<HomeWorld, Failure> {
-        Ok(HomeWorld::with_experiments(
-            self.home(),
-            Path::new(EXPERIMENTS),
-        )?)
+    /// What planning asks of this machine. Its experiments are parsed once, until a file changes.
+    pub fn world(&self) -> Result<Arc<HomeWorld>, Failure> {
+        let files = remember::files(self.home(), Path::new(EXPERIMENTS));
+        let mut kept = self.0.world.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, since, world)) = kept.as_ref()
+            && *of == files
+            && since.elapsed() < remember::KEPT
+        {
+            return Ok(world.clone());
+        }
+        let world = HomeWorld::with_experiments(self.home(), Path::new(EXPERIMENTS))?;
+        let world = Arc::new(world);
+        *kept = Some((files, Instant::now(), world.clone()));
+        Ok(world)
     }
 
     /// Names of all experiments: files, built in, and whatever was ever applied in this home.
@@ -236,7 +247,7 @@ impl Dashboard {
         Ok(view::table(
             store.as_ref(),
             self.home(),
-            &world,
+            world.as_ref(),
             experiment,
             select,
             options,
@@ -247,7 +258,7 @@ impl Dashboard {
     /// Every claim of the paper, judged.
     pub async fn claims(&self, profile: Option<&str>) -> Result<Vec<Judged>, Failure> {
         let store = self.store().await?;
-        Ok(view::claims(store.as_ref(), self.home(), &self.world()?, profile).await?)
+        Ok(view::claims(store.as_ref(), self.home(), self.world()?.as_ref(), profile).await?)
     }
 
     /// Grows with every change of what pages show; 0 without a database.

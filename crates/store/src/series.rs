@@ -148,7 +148,9 @@ async fn series(
         }
     }
     // One attempt is in order already; several overlap only in what is superseded.
-    points.sort_by_key(|p| (p.step, p.attempt));
+    if cutoffs.len() > 1 {
+        points.sort_by_key(|p| (p.step, p.attempt));
+    }
     Ok(points)
 }
 

@@ -40,7 +40,12 @@ pub async fn series(
     if !is_evaluated(metric) {
         let points = store.series(&result.key, metric, superseded).await?;
         if !points.is_empty() {
-            let (gone, live) = points.into_iter().partition(|p| p.superseded);
+            // A long series is not copied where there is nothing to take out.
+            let (gone, live) = if points.iter().any(|p| p.superseded) {
+                points.into_iter().partition(|p| p.superseded)
+            } else {
+                (Vec::new(), points)
+            };
             return Ok(Series {
                 live,
                 superseded: gone,

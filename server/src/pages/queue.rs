@@ -298,7 +298,7 @@ async fn lanes(
         let mut values = values.filter_map(|e| e.metrics.get("system/rss_bytes"));
         values.next().map(|v| bytes(*v as u64))
     };
-    let machine = dashboard.world()?.machine;
+    let machine = dashboard.world()?.machine.clone();
     let devices = machine.map(|m| m.devices).unwrap_or_default();
     let gpus = if devices.iter().any(|d| d.kind == "cuda") {
         gpu::uses().await

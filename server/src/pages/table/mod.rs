@@ -241,7 +241,7 @@ impl Page {
         layout.counter = layout.counter.min(view.counter);
         let store = dashboard.store().await?;
         let figures = figures(dashboard, experiment)?;
-        let behind = behind(&view, store.as_ref(), &dashboard.world()?).await?;
+        let behind = behind(&view, store.as_ref(), dashboard.world()?.as_ref()).await?;
         let page = page(&view, choices, behind)?;
         let seeds = Button::seeds(&view.table.experiment, view.table.profile.as_deref());
         // What nobody has applied here has no seeds to add to.

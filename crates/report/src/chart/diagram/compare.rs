@@ -110,7 +110,7 @@ fn changed(before: &Block, after: &Block) -> Option<Block> {
             a.len() == b.len()
                 && a.iter()
                     .zip(b)
-                    .all(|(a, b)| a.shape() == b.shape() && a.then == b.then)
+                    .all(|(a, b)| a.looks_like(b) && a.then == b.then)
         });
     if same {
         return None;
@@ -173,7 +173,7 @@ fn what_it_was(was: &Step, step: &Step) -> String {
 
 /// Places of the longest run of steps that both have, in order.
 fn common(old: &[Step], new: &[Step]) -> Vec<(usize, usize)> {
-    let equal = |i: usize, j: usize| old[i].shape() == new[j].shape();
+    let equal = |i: usize, j: usize| old[i].looks_like(&new[j]);
     let mut best = vec![vec![0u32; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {

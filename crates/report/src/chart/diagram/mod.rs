@@ -119,7 +119,7 @@ impl Diagram {
             for part in &net.parts {
                 let [c, h, w] = part.output;
                 let first = part.blocks.first();
-                let paths = first.map_or_else(String::new, |b| path_words(b));
+                let paths = first.map_or_else(String::new, path_words);
                 let many = match part.blocks.len() {
                     0 | 1 => String::new(),
                     n => format!("{n} blocks, the first: "),
