@@ -47,11 +47,14 @@ pub fn compute_threads(info: &TrainerInfo, recipe: &Recipe, arithmetic: Arithmet
 
 /// Whether the layers of a recipe's network are too small to be shared out between threads.
 fn is_small(recipe: &Recipe) -> bool {
-    if recipe.task != Task::Classify {
-        return false;
-    }
+    // Of a detector or a segmenter the backbone is counted, over a square of the size it sees.
+    let size = match (recipe.task, &recipe.detect, &recipe.segment) {
+        (Task::Detect, Some(detect), _) => detect.short_side,
+        (Task::Segment, _, Some(segment)) => segment.crop_size,
+        _ => recipe.input_size,
+    };
     // The classifier's size hardly changes the MACs: 1000 classes stand for any number.
-    let macs = Model::of_recipe(recipe, 1000).map(|model| counts(&model, recipe.input_size).macs);
+    let macs = Model::of_recipe(recipe, 1000).map(|model| counts(&model, size).macs);
     // A model that cannot be counted is treated as large: slower, never wrong.
     macs.is_ok_and(|macs| macs < SMALL_MACS)
 }

@@ -131,7 +131,7 @@ async fn a_script_in_any_free_text_is_shown_and_never_run() {
         format!("/runs/{done}"),
         format!("/charts/line.svg?runs={failed},{done}&metric=train/loss"),
         format!("/compare?runs={failed},{done}"),
-        "/figures/table4".to_owned(),
+        "/figures/figure3".to_owned(),
         format!("/runs/{}", SCRIPT.replace(['<', '>', ' ', '\''], "%3C")),
         "/tables/%3Cscript%3Epwned(1)%3C%2Fscript%3E".to_owned(),
         "/queue?asked=%3Cscript%3Epwned(1)%3C%2Fscript%3E".to_owned(),
