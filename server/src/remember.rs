@@ -22,7 +22,7 @@ use crate::error::Failure;
 const SLOW: Duration = Duration::from_millis(100);
 /// Longest that something old is shown; longer only where making it takes most of that.
 const STALE: Duration = Duration::from_secs(10);
-/// Longest that anything is kept, should a file have changed that no stamp tells of.
+/// Longest that anything counts as new, should a file have changed that no stamp tells of.
 pub const KEPT: Duration = Duration::from_secs(60);
 /// Most that is kept at once; what was asked for longest ago goes first.
 const MOST: usize = 48;
@@ -135,7 +135,7 @@ impl<V: Clone + Send + 'static> Remembered<V> {
         let wanted = AT_LEAST.try_with(|n| *n).unwrap_or(0);
         let slot = self.slot(key);
         if let Some(entry) = slot.entry() {
-            if entry.of.covers(&now) {
+            if entry.holds(&now) {
                 return Ok(entry.value);
             }
             if entry.may_be_shown(&now, wanted) {
@@ -154,7 +154,7 @@ impl<V: Clone + Send + 'static> Remembered<V> {
         }
         let _making = slot.making.lock().await;
         match slot.entry() {
-            Some(entry) if entry.of.covers(&now) => Ok(entry.value),
+            Some(entry) if entry.holds(&now) => Ok(entry.value),
             _ => slot.fill(make()).await,
         }
     }
@@ -183,10 +183,8 @@ impl<V: Clone + Send + 'static> Remembered<V> {
 }
 
 impl<V: Clone> Slot<V> {
-    /// What is there and not too old to be kept at all.
     fn entry(&self) -> Option<Entry<V>> {
-        let entry = held(&self.entry).clone();
-        entry.filter(|e| e.begun.elapsed() < KEPT)
+        held(&self.entry).clone()
     }
 
     async fn fill(
@@ -206,12 +204,19 @@ impl<V: Clone> Slot<V> {
 }
 
 impl<V> Entry<V> {
-    /// Whether it is shown although the home has moved on to `now`.
+    /// Whether it is what would be made now.
+    fn holds(&self, now: &Stamp) -> bool {
+        self.of.covers(now) && self.begun.elapsed() < KEPT
+    }
+
+    /// Whether it is shown while it is made anew, because the home has moved on to `now` or it has been kept
+    /// for long.
     fn may_be_shown(&self, now: &Stamp, wanted: u64) -> bool {
+        let moved_on = !self.of.covers(now);
         self.took >= SLOW
             && self.of.same_files(now)
             && self.of.counter >= wanted
-            && self.begun.elapsed() < STALE.max(self.took * 2 * REST)
+            && (!moved_on || self.begun.elapsed() < STALE.max(self.took * 2 * REST))
     }
 }
 

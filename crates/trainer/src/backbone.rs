@@ -4,10 +4,45 @@
 
 use rungs_spec::model::{BatchNorm, Conv, Layer};
 
-use crate::weights::StateDict;
+use crate::failure::Failure;
+use crate::init::Distribution;
+use crate::initial::InitialFile;
+use crate::supported::InitialWeights;
+use crate::training::Training;
+use crate::weights::{self, StateDict};
 
 /// Before the names of a classification network's weights.
 pub const PREFIX: &str = "backbone.";
+
+/// What is drawn from before a backbone's weights are laid over it.
+pub fn distribution(init: &InitialWeights) -> Distribution {
+    match init {
+        InitialWeights::Drawn(distribution) => *distribution,
+        InitialWeights::Loaded(_) => Distribution::Xavier,
+    }
+}
+
+/// Lays the weights of a file over the drawn ones. Of the parameters that `own` names, which no backbone
+/// has, those that are not in the file stay as drawn. Error: weights of another network (permanent).
+pub fn load(
+    file: InitialFile,
+    training: &mut Training,
+    own: impl Fn(&str) -> bool,
+) -> Result<(), Failure> {
+    let Training {
+        network,
+        parameters,
+        replicas,
+        ..
+    } = training;
+    let drawn = weights::state_dict(network, parameters, &replicas.mean(network));
+    let mut dict = weights(file.dict);
+    for (name, tensor) in drawn.into_iter().filter(|(name, _)| own(name)) {
+        dict.entry(name).or_insert(tensor);
+    }
+    weights::load(&dict, network, parameters, replicas)
+        .map_err(|error| Failure::permanent(format!("{}: {error:#}", file.path.display())))
+}
 
 /// Number of the stage, from 1, that a block belongs to.
 pub fn stage_of(layer: &Layer) -> Option<u32> {

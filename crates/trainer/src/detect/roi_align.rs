@@ -63,7 +63,8 @@ impl RoiAlign {
 /// let pooled = Pooled::new(RoiAlign::C4, &features, &rois);
 /// let head = loss_of_head(&pooled.values);
 /// head.backward();                          // reaches pooled.values and ends there
-/// (rpn_loss + pooled.surrogate()).backward();  // the first half, from all that hangs on `features`
+/// // the first half, from all that hangs on `features`
+/// (rpn_loss + pooled.surrogate_of(&pooled.values.grad())).backward();
 /// ```
 ///
 /// The loss of the step is `rpn_loss + head`; a surrogate's value means nothing, its gradient is that of `head`.

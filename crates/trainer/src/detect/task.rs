@@ -15,12 +15,11 @@ use super::network::{Detector, Shape};
 use super::step::{Asked, Learner};
 use crate::backbone;
 use crate::failure::Failure;
-use crate::init::{self, Distribution};
+use crate::init;
 use crate::initial::InitialFile;
 use crate::session::task::{Found, Stepped, Task};
-use crate::supported::{InitialWeights, Settled};
+use crate::supported::Settled;
 use crate::training::Training;
-use crate::weights;
 
 /// Images of one forward pass of an evaluation, of which those of one size go through the network
 /// together.
@@ -57,34 +56,22 @@ impl DetectTask {
         let shape = Shape::of_recipe(detect, train.classes() as u32);
         let detector = Detector::new(&Model::of_recipe(&run.recipe, 1)?, shape)?;
         let asked = Asked::new(detect, detector.stride);
-        let distribution = match settled.init {
-            InitialWeights::Drawn(distribution) => distribution,
-            InitialWeights::Loaded(_) => Distribution::Xavier,
-        };
+        let distribution = backbone::distribution(&settled.init);
         let network = detector.network.clone();
         let mut training = Training::of_network(network, settled, None, None, run.seed);
         let Training {
             network,
             parameters,
-            replicas,
             optimiser,
             ..
         } = &mut training;
         init::draw(parameters, &network.parameters, distribution, run.seed);
         init::spread(parameters, &network.parameters, Detector::spread, run.seed);
         optimiser.set_rates(parameters, |spec| detector.rate(&spec.name));
-        if let Some(InitialFile { path, dict }) = loaded {
-            let drawn = weights::state_dict(network, parameters, &replicas.mean(network));
-            let mut dict = backbone::weights(dict);
-            for (name, tensor) in drawn {
-                if Detector::is_own(&name) {
-                    dict.entry(name).or_insert(tensor);
-                }
-            }
-            weights::load(&dict, network, parameters, replicas)
-                .map_err(|error| Failure::permanent(format!("{}: {error:#}", path.display())))?;
+        if let Some(file) = loaded {
+            backbone::load(file, &mut training, Detector::is_own)?;
         }
-        parameters.refresh();
+        training.parameters.refresh();
         let task = DetectTask {
             detector,
             asked,

@@ -17,12 +17,11 @@ use super::step::Learner;
 use crate::backbone;
 use crate::dropout::Dropout;
 use crate::failure::Failure;
-use crate::init::{self, Distribution};
+use crate::init;
 use crate::initial::InitialFile;
 use crate::session::task::{Found, Stepped, Task};
-use crate::supported::{InitialWeights, Settled};
+use crate::supported::Settled;
 use crate::training::Training;
-use crate::weights;
 
 /// Crops of one forward pass of an evaluation.
 const BATCH: usize = 16;
@@ -63,30 +62,20 @@ impl SegmentTask {
         };
         let backbone = Model::of_recipe(&run.recipe, 1)?;
         let fcn = Fcn::new(&backbone, shape)?;
-        let distribution = match settled.init {
-            InitialWeights::Drawn(distribution) => distribution,
-            InitialWeights::Loaded(_) => Distribution::Xavier,
-        };
+        let distribution = backbone::distribution(&settled.init);
         let mut training = Training::of_network(fcn.network.clone(), settled, None, None, run.seed);
         let Training {
             network,
             parameters,
-            replicas,
             optimiser,
             ..
         } = &mut training;
         init::draw(parameters, &network.parameters, distribution, run.seed);
         optimiser.set_rates(parameters, |spec| Fcn::rate(&spec.name, head_lr_factor));
-        if let Some(InitialFile { path, dict }) = loaded {
-            let drawn = weights::state_dict(network, parameters, &replicas.mean(network));
-            let mut dict = backbone::weights(dict);
-            for (name, tensor) in drawn.into_iter().filter(|(name, _)| Fcn::is_head(name)) {
-                dict.entry(name).or_insert(tensor);
-            }
-            weights::load(&dict, network, parameters, replicas)
-                .map_err(|error| Failure::permanent(format!("{}: {error:#}", path.display())))?;
+        if let Some(file) = loaded {
+            backbone::load(file, &mut training, Fcn::is_head)?;
         }
-        parameters.refresh();
+        training.parameters.refresh();
         let task = SegmentTask {
             fcn,
             train,

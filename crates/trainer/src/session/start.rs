@@ -76,8 +76,12 @@ impl<'a> Session<'a> {
         let schedule = LrSchedule::new(&run.recipe, steps_per_epoch);
         let prepared = match run.recipe.task {
             RecipeTask::Classify => classification(run, settled, train, val, schedule.steps())?,
-            RecipeTask::Segment => segmentation(run, settled, train, val)?,
-            RecipeTask::Detect => detection(run, settled, train, val)?,
+            RecipeTask::Segment => on_backbone(run, settled, |settled, workers, loaded| {
+                SegmentTask::prepare(run, settled, train, val, workers, loaded)
+            })?,
+            RecipeTask::Detect => on_backbone(run, settled, |settled, workers, loaded| {
+                DetectTask::prepare(run, settled, train, val, workers, loaded)
+            })?,
         };
         let (task, mut training) = prepared;
 
@@ -212,30 +216,15 @@ fn classification(
     Ok((Box::new(Classify::new(train, val, loader)?), training))
 }
 
-/// Data, network and initial weights of a segmentation: the backbone's may come from elsewhere, the
-/// heads' are always drawn.
-fn segmentation(
+/// Data, network and initial weights of a task on a backbone, whose weights may come from elsewhere; its
+/// own parts' are always drawn.
+fn on_backbone<T: Task + 'static>(
     run: &RunFile,
     settled: Settled,
-    train: Arc<dyn Dataset>,
-    val: Arc<dyn Dataset>,
+    prepare: impl FnOnce(Settled, usize, Option<InitialFile>) -> Result<(T, Training), Failure>,
 ) -> Result<Prepared, Failure> {
-    let workers = loader_workers(run.compute_threads);
     let loaded = loaded(run, &settled)?;
-    let (task, training) = SegmentTask::prepare(run, settled, train, val, workers, loaded)?;
-    Ok((Box::new(task), training))
-}
-
-/// Data, network and initial weights of a detection, as of a segmentation.
-fn detection(
-    run: &RunFile,
-    settled: Settled,
-    train: Arc<dyn Dataset>,
-    val: Arc<dyn Dataset>,
-) -> Result<Prepared, Failure> {
-    let workers = loader_workers(run.compute_threads);
-    let loaded = loaded(run, &settled)?;
-    let (task, training) = DetectTask::prepare(run, settled, train, val, workers, loaded)?;
+    let (task, training) = prepare(settled, loader_workers(run.compute_threads), loaded)?;
     Ok((Box::new(task), training))
 }
 
