@@ -13,6 +13,7 @@ use rungs_report::claims::Judged;
 use rungs_spec::home::Home;
 use rungs_spec::plan::Options;
 use rungs_store::Store;
+use rungs_store::parsed::Parsed;
 use rungs_store::world::HomeWorld;
 use tokio::sync::Mutex;
 
@@ -33,6 +34,8 @@ struct Inner {
     memory: Memory,
     /// Which files it was made of, and when.
     world: std::sync::Mutex<Option<(blake3::Hash, Instant, Arc<HomeWorld>)>>,
+    /// Experiment files, whatever world read them.
+    parsed: Arc<Parsed>,
     views: Remembered<Arc<Shown>>,
     pages: Remembered<Bytes>,
 }
@@ -86,6 +89,7 @@ impl Dashboard {
             store: Mutex::default(),
             memory: Memory::default(),
             world: std::sync::Mutex::default(),
+            parsed: Arc::default(),
             views: Remembered::default(),
             pages: Remembered::default(),
         }))
@@ -152,7 +156,7 @@ impl Dashboard {
             return Ok(world.clone());
         }
         let world = HomeWorld::with_experiments(self.home(), Path::new(EXPERIMENTS))?;
-        let world = Arc::new(world);
+        let world = Arc::new(world.with_parsed(self.0.parsed.clone()));
         *kept = Some((files, Instant::now(), world.clone()));
         Ok(world)
     }

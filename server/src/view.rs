@@ -8,7 +8,7 @@ use rungs_report::claims::{self, Judged};
 use rungs_report::{Select, Table};
 use rungs_spec::experiment::Experiment;
 use rungs_spec::home::Home;
-use rungs_spec::plan::{Options, Plan, World};
+use rungs_spec::plan::{Options, Plan, World as _};
 use rungs_spec::result::RunResult;
 use rungs_spec::{RunKey, SpecError};
 use rungs_store::world::{HomeWorld, name_of};
@@ -78,7 +78,7 @@ pub enum ViewError {
 pub async fn table(
     store: Option<&Store>,
     home: &Home,
-    world: &(dyn World + Sync),
+    world: &HomeWorld,
     name: &str,
     select: Select,
     options: &Options,
@@ -163,7 +163,7 @@ pub async fn claims(
 async fn choose(
     store: Option<&Store>,
     home: &Home,
-    world: &(dyn World + Sync),
+    world: &HomeWorld,
     name: &str,
     asked: &Options,
 ) -> Result<(Arc<Experiment>, Options), ViewError> {
@@ -174,7 +174,7 @@ async fn choose(
     // Newest first, by the order of decisions.
     let newest = applied.first();
     let current = match newest {
-        Some(application) => applied_file(home, application)?,
+        Some(application) => applied_file(home, world, application)?,
         None => world.experiment(name)?,
     };
     let mut options = asked.clone();
@@ -195,7 +195,7 @@ async fn choose(
     let file = if newest.is_some_and(|n| n.hash == application.hash) {
         current
     } else {
-        applied_file(home, application)?
+        applied_file(home, world, application)?
     };
     options.profile = profile;
     options.seeds = options.seeds.or(Some(application.seeds));
@@ -206,7 +206,11 @@ async fn choose(
 }
 
 /// The text that was applied, as the home keeps it.
-fn applied_file(home: &Home, application: &Applied) -> Result<Arc<Experiment>, ViewError> {
+fn applied_file(
+    home: &Home,
+    world: &HomeWorld,
+    application: &Applied,
+) -> Result<Arc<Experiment>, ViewError> {
     let path = home
         .experiments()
         .join(format!("{}.toml", application.hash));
@@ -215,9 +219,5 @@ fn applied_file(home: &Home, application: &Applied) -> Result<Arc<Experiment>, V
         file: file.clone(),
         source,
     })?;
-    Ok(Arc::new(Experiment::parse(
-        &application.experiment,
-        &file,
-        &text,
-    )?))
+    Ok(world.parse(&application.experiment, &file, &text)?)
 }

@@ -3,9 +3,9 @@
 //! The recipes that the plan trains are laid beside those of the file as written, so that nothing
 //! is narrowed silently: every recipe key that differs is named.
 
+use rungs_spec::dataset;
 use rungs_spec::plan::Plan;
 use rungs_spec::recipe::{Augment, Recipe, Schedule};
-use rungs_spec::{dataset, settle};
 
 use crate::format::grouped;
 
@@ -92,15 +92,9 @@ type Pair = (Recipe, Recipe);
 fn pairs(plan: &Plan) -> Vec<Pair> {
     let experiment = &*plan.experiment;
     let written = |row: &str, column: &str| {
-        settle::cell(
-            experiment,
-            None,
-            experiment.row(row)?,
-            experiment.column(column)?,
-            &[],
-        )
-        .ok()
-        .map(|s| s.recipe)
+        let (row, column) = (experiment.row(row)?, experiment.column(column)?);
+        let settled = experiment.settled(None, row, column).ok()?;
+        Some(settled.recipe.clone())
     };
     plan.cells
         .iter()

@@ -33,6 +33,7 @@ pub mod ingest;
 pub mod journal;
 pub mod lists;
 pub mod locks;
+pub mod parsed;
 pub mod place;
 pub mod queue;
 pub mod reindex;

@@ -26,6 +26,19 @@ impl Store {
             .map_err(self.here())
     }
 
+    /// What `make` makes of every live point of a metric, in order of step: [`Store::series`] of a long run
+    /// without its points.
+    pub async fn series_as<T>(
+        &self,
+        run: &RunKey,
+        metric: &str,
+        make: impl Fn(Point) -> T,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut tx = self.read().await?;
+        let made = each(&mut tx, run, metric, false, make).await;
+        Ok(made.map_err(self.here())?.0)
+    }
+
     /// Every point of any metric: per step as [`Store::series`] has it, per epoch as [`evaluated`]
     /// has it. Evaluations that a later attempt repeated are not kept, so `superseded` adds none.
     pub async fn points(
@@ -103,12 +116,16 @@ pub(crate) fn cutoffs(attempts: impl Iterator<Item = (u32, Option<u64>)>) -> BTr
     cutoffs
 }
 
-async fn series(
+/// Points of a metric in order of attempt and step, each as `make` wants it: series are long, and what is
+/// not kept of them need not be laid out. The live ones are in order of step as they come, for an attempt
+/// lives up to where the next takes over.
+async fn each<T>(
     tx: &mut SqliteConnection,
     run: &RunKey,
     metric: &str,
     superseded: bool,
-) -> Result<Vec<Point>, StoreError> {
+    make: impl Fn(Point) -> T,
+) -> Result<(Vec<T>, usize), StoreError> {
     let key = run.as_str();
     let attempts = sqlx::query!(
         "SELECT a.attempt, a.step0 FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.key = ?",
@@ -129,26 +146,34 @@ async fn series(
     )
     .fetch_all(&mut *tx)
     .await?;
-    let mut points =
-        Vec::with_capacity(rows.iter().map(|r| usize::try_from(r.n).unwrap_or(0)).sum());
+    let mut made = Vec::with_capacity(rows.iter().map(|r| usize::try_from(r.n).unwrap_or(0)).sum());
     for row in rows {
         let attempt = small(row.attempt);
         let cutoff = cutoffs.get(&attempt).copied().unwrap_or(u64::MAX);
         for (step, epoch, value) in decode(&row.block, row.n)?.points() {
             let gone = step >= cutoff;
             if superseded || !gone {
-                points.push(Point {
+                made.push(make(Point {
                     step,
                     epoch,
                     value,
                     attempt,
                     superseded: gone,
-                });
+                }));
             }
         }
     }
-    // One attempt is in order already; several overlap only in what is superseded.
-    if cutoffs.len() > 1 {
+    Ok((made, cutoffs.len()))
+}
+
+async fn series(
+    tx: &mut SqliteConnection,
+    run: &RunKey,
+    metric: &str,
+    superseded: bool,
+) -> Result<Vec<Point>, StoreError> {
+    let (mut points, attempts) = each(tx, run, metric, superseded, |point| point).await?;
+    if superseded && attempts > 1 {
         points.sort_by_key(|p| (p.step, p.attempt));
     }
     Ok(points)

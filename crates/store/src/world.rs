@@ -16,6 +16,7 @@ use rungs_spec::{builtin, claims, dataset};
 
 use crate::dataset::Registered;
 use crate::error::StoreError;
+use crate::parsed::Parsed;
 
 /// Whether an experiment is named by its file's path rather than by its name.
 fn is_path(named: &str) -> bool {
@@ -38,7 +39,9 @@ pub struct HomeWorld {
     datasets: PathBuf,
     /// Where experiment files are looked for before those built in.
     experiments: PathBuf,
-    parsed: Mutex<HashMap<String, Arc<Experiment>>>,
+    /// By the name asked for: what this world has read.
+    read: Mutex<HashMap<String, Arc<Experiment>>>,
+    parsed: Arc<Parsed>,
     digests: Mutex<HashMap<String, String>>,
 }
 
@@ -55,9 +58,20 @@ impl HomeWorld {
             registered: crate::dataset::registered(home)?,
             datasets: home.datasets(),
             experiments: experiments.to_owned(),
-            parsed: Mutex::default(),
+            read: Mutex::default(),
+            parsed: Arc::default(),
             digests: Mutex::default(),
         })
+    }
+
+    /// With what another world has parsed: files are read anew, and those that say the same are not parsed.
+    pub fn with_parsed(self, parsed: Arc<Parsed>) -> HomeWorld {
+        HomeWorld { parsed, ..self }
+    }
+
+    /// As [`Experiment::parse`]; the same name, file and text are parsed once.
+    pub fn parse(&self, name: &str, file: &str, text: &str) -> Result<Arc<Experiment>, SpecError> {
+        self.parsed.experiment(name, file, text)
     }
 
     /// Names that an experiment can be asked for by: files, then built in, sorted.
@@ -249,13 +263,13 @@ impl World for HomeWorld {
     }
 
     fn experiment(&self, name: &str) -> Result<Arc<Experiment>, SpecError> {
-        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(experiment) = parsed.get(name) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(experiment) = read.get(name) {
             return Ok(experiment.clone());
         }
         let (stem, file, text) = self.find(name)?;
-        let experiment = Arc::new(Experiment::parse(&stem, &file, &text)?);
-        parsed.insert(name.to_owned(), experiment.clone());
+        let experiment = self.parsed.experiment(&stem, &file, &text)?;
+        read.insert(name.to_owned(), experiment.clone());
         Ok(experiment)
     }
 }

@@ -5,7 +5,7 @@ use axum::response::Response;
 use rungs_report::chart::{self, ChartSeries, ChartSpec, XKind};
 use rungs_spec::metric;
 
-use super::line::{Curve, curve, load, series};
+use super::line::{Curve, live, load};
 use super::{Asked, number, picture, word};
 use crate::error::Failure;
 use crate::figure::{self, FigureView};
@@ -70,9 +70,9 @@ pub(crate) async fn fill(
     for (colour, of) in figure.curves.iter().enumerate() {
         let mut curves: Vec<Curve> = Vec::new();
         for run in load(&store, &of.runs).await?.values() {
-            let found = series(&store, &run.result, &panel.y, false).await?;
-            if !found.live.is_empty() {
-                curves.push(curve(run, &found.live, spec.x, found.evaluated));
+            let found = live(&store, run, &panel.y, spec.x).await?;
+            if !found.is_empty() {
+                curves.push(found);
             }
         }
         if curves.is_empty() {

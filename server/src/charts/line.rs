@@ -115,17 +115,22 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
                 } else {
                     place + i * metrics.len()
                 };
-                let found = series(&store, &run.result, metric, superseded).await?;
-                let curve = |points: &[Point]| curve(run, points, spec.x, found.evaluated);
-                if !found.superseded.is_empty() {
-                    spec.behind.push(ChartSeries {
-                        label: String::new(),
-                        colour,
-                        points: curve(&found.superseded),
-                    });
-                }
-                if !found.live.is_empty() {
-                    curves.push((i, curve(&found.live)));
+                let live = if superseded {
+                    let found = series(&store, &run.result, metric, true).await?;
+                    let curve = |points: &[Point]| curve(run, points, spec.x, found.evaluated);
+                    if !found.superseded.is_empty() {
+                        spec.behind.push(ChartSeries {
+                            label: String::new(),
+                            colour,
+                            points: curve(&found.superseded),
+                        });
+                    }
+                    curve(&found.live)
+                } else {
+                    live(&store, run, metric, spec.x).await?
+                };
+                if !live.is_empty() {
+                    curves.push((i, live));
                 }
             }
             if mean && !curves.is_empty() {
@@ -166,14 +171,35 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
     Ok(spec)
 }
 
-pub(super) fn curve(run: &Loaded, points: &[Point], x: XKind, evaluated: bool) -> Curve {
+/// What a run has of a metric, as a curve; empty where it has nothing. As [`series`], without its points.
+pub(super) async fn live(
+    store: &Store,
+    run: &Loaded,
+    metric: &str,
+    x: XKind,
+) -> Result<Curve, Failure> {
+    if !is_evaluated(metric) {
+        let at = clock(run).axis(x, false);
+        let key = &run.result.key;
+        let found = store.series_as(key, metric, |p| (at(&p), p.value)).await?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(curve(run, &evaluated(&run.result, metric), x, true))
+}
+
+fn curve(run: &Loaded, points: &[Point], x: XKind, evaluated: bool) -> Curve {
+    chart::points(points, x, clock(run), evaluated)
+}
+
+fn clock(run: &Loaded) -> Clock<'_> {
     let seconds = run.result.finished.as_ref();
-    let clock = Clock {
+    Clock {
         steps_per_epoch: run.result.progress.steps_per_epoch,
         epoch_seconds: seconds.map_or(&[][..], |f| &f.epoch_seconds),
         laps: &run.laps,
-    };
-    chart::points(points, x, clock, evaluated)
+    }
 }
 
 /// The runs asked for, each once.

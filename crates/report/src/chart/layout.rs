@@ -1,13 +1,18 @@
 //! Where everything stands, before anything is drawn: margins, axes, legend, the points in view.
 
+use std::borrow::Cow;
+
 use rungs_spec::metric;
 
 use super::axis::{Axis, time_unit};
-use super::{ChartSpec, XKind, YScale, calendar};
+use super::{ChartSeries, ChartSpec, XKind, YScale, calendar};
 use crate::format::grouped;
 
 /// Width of a digit at 12 px, about: text is never measured.
 const CHAR: f64 = 6.8;
+
+/// (x, y): a long series is not copied where all of it is in view.
+pub(super) type Line<'a> = Cow<'a, [(f64, f64)]>;
 
 /// Where everything stands, pixels, and what is drawn.
 pub(super) struct Layout<'a> {
@@ -19,9 +24,9 @@ pub(super) struct Layout<'a> {
     pub x: Axis,
     pub y: Axis,
     /// Points of each series inside [from, to], with values cut off the axis as NaN.
-    pub visible: Vec<Vec<(f64, f64)>>,
+    pub visible: Vec<Line<'a>>,
     /// As `visible`, of [`ChartSpec::behind`].
-    pub behind: Vec<Vec<(f64, f64)>>,
+    pub behind: Vec<Line<'a>>,
     /// Points shown, of all series.
     pub shown: usize,
     /// Points that there are, shown or not.
@@ -45,9 +50,16 @@ impl<'a> Layout<'a> {
     pub fn new(spec: &'a ChartSpec) -> Layout<'a> {
         let log = spec.scale == YScale::Log;
         let drawable = |y: f64| y.is_finite() && (!log || y > 0.0);
-        let cut = |points: &[(f64, f64)]| window(points, spec.from, spec.to, drawable);
-        let visible: Vec<Cut> = spec.series.iter().map(|s| cut(&s.points)).collect();
-        let behind: Vec<Cut> = spec.behind.iter().map(|s| cut(&s.points)).collect();
+        let whole = spec.from.is_none() && spec.to.is_none();
+        let cut = |series: &'a ChartSeries| {
+            let of_all = || all(&series.points, drawable);
+            whole
+                .then(of_all)
+                .flatten()
+                .unwrap_or_else(|| window(&series.points, spec.from, spec.to, drawable))
+        };
+        let visible: Vec<Cut<'a>> = spec.series.iter().map(cut).collect();
+        let behind: Vec<Cut<'a>> = spec.behind.iter().map(cut).collect();
         let (shown, gaps) = visible
             .iter()
             .fold((0, 0), |sum, c| (sum.0 + c.shown, sum.1 + c.gaps));
@@ -63,7 +75,7 @@ impl<'a> Layout<'a> {
             }
         }
         let ((x0, x1), (y0, y1)) = (range.x, range.y);
-        let lines = |cuts: Vec<Cut>| cuts.into_iter().map(|c| c.line).collect();
+        let lines = |cuts: Vec<Cut<'a>>| cuts.into_iter().map(|c| c.line).collect();
         let (visible, behind) = (lines(visible), lines(behind));
         let (x0, x1) = (
             spec.from.unwrap_or(if x0.is_finite() { x0 } else { 0.0 }),
@@ -214,9 +226,9 @@ impl Range {
 }
 
 /// What of a curve lies in the window.
-struct Cut {
-    /// With the line's crossing of each end where one lies between points; NaN where nothing can be drawn.
-    line: Vec<(f64, f64)>,
+struct Cut<'a> {
+    /// With the line's crossing of each end where one lies between points; not finite where nothing can be drawn.
+    line: Line<'a>,
     /// Of `line`.
     range: Range,
     /// Points in the window that are drawn.
@@ -225,26 +237,52 @@ struct Cut {
     gaps: usize,
 }
 
+/// A whole curve as it is; `None` where an x is not finite, or a y that is cannot be drawn.
+fn all(points: &[(f64, f64)], drawable: impl Fn(f64) -> bool) -> Option<Cut<'_>> {
+    let mut cut = Cut {
+        line: Cow::Borrowed(points),
+        range: Range::default(),
+        shown: 0,
+        gaps: 0,
+    };
+    for &(x, y) in points {
+        if drawable(y) {
+            cut.range.add(x, y);
+            cut.shown += 1;
+        } else if y.is_finite() {
+            return None;
+        } else {
+            cut.range.x = (cut.range.x.0.min(x), cut.range.x.1.max(x));
+            cut.gaps += 1;
+        }
+        if !x.is_finite() {
+            return None;
+        }
+    }
+    Some(cut)
+}
+
 /// One pass, for series are long.
 fn window(
     points: &[(f64, f64)],
     from: Option<f64>,
     to: Option<f64>,
     drawable: impl Fn(f64) -> bool,
-) -> Cut {
+) -> Cut<'static> {
     let (from, to) = (
         from.unwrap_or(f64::NEG_INFINITY),
         to.unwrap_or(f64::INFINITY),
     );
     let crossing =
         |a: (f64, f64), b: (f64, f64), at: f64| (at, a.1 + (b.1 - a.1) * (at - a.0) / (b.0 - a.0));
+    let mut line = Vec::with_capacity(points.len());
     let mut cut = Cut {
-        line: Vec::with_capacity(points.len()),
+        line: Cow::Borrowed(&[]),
         range: Range::default(),
         shown: 0,
         gaps: 0,
     };
-    let push = |cut: &mut Cut, (x, y): (f64, f64)| {
+    let mut push = |cut: &mut Cut<'_>, (x, y): (f64, f64)| {
         let good = drawable(y);
         if good {
             cut.range.add(x, y);
@@ -252,7 +290,7 @@ fn window(
             let x_only = cut.range.x;
             cut.range.x = (x_only.0.min(x), x_only.1.max(x));
         }
-        cut.line.push((x, if good { y } else { f64::NAN }));
+        line.push((x, if good { y } else { f64::NAN }));
         good
     };
     let mut before: Option<(f64, f64)> = None;
@@ -273,6 +311,7 @@ fn window(
         }
         before = Some(point);
     }
+    cut.line = Cow::Owned(line);
     cut
 }
 
@@ -307,4 +346,38 @@ fn legend(spec: &ChartSpec, width: f64, top: f64) -> (Vec<Entry>, usize) {
         x += needs;
     }
     (entries, row + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![8 => -2f64..5.0, 1 => Just(f64::NAN), 1 => Just(f64::INFINITY)]
+    }
+
+    proptest! {
+        #[test]
+        fn a_curve_that_is_not_copied_is_the_one_that_is(
+            points in proptest::collection::vec((value(), value()), 0..30),
+            log in any::<bool>(),
+        ) {
+            let drawable = |y: f64| y.is_finite() && (!log || y > 0.0);
+            let copied = window(&points, None, None, drawable);
+            if let Some(cut) = all(&points, drawable) {
+                // What cannot be drawn is NaN in a copy and may be infinite in what is not copied.
+                let shown = |line: &[(f64, f64)]| -> Vec<(f64, Option<f64>)> {
+                    line.iter().map(|p| (p.0, Some(p.1).filter(|y| y.is_finite()))).collect()
+                };
+                prop_assert_eq!(shown(&cut.line), shown(&copied.line));
+                prop_assert_eq!((cut.shown, cut.gaps), (copied.shown, copied.gaps));
+                prop_assert_eq!((cut.range.x, cut.range.y), (copied.range.x, copied.range.y));
+            } else {
+                let odd = |p: &(f64, f64)| !p.0.is_finite() || (p.1.is_finite() && !drawable(p.1));
+                prop_assert!(points.iter().any(odd));
+            }
+        }
+    }
 }

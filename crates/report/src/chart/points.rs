@@ -55,43 +55,52 @@ impl Clock<'_> {
         lap.map_or(f64::NAN, |lap| before + lap.at(p.step) - lap.first.1)
     }
 
-    /// Seconds of training after `epochs` epochs: epochs beyond the finished ones are taken to be
-    /// as long as the last; NaN before any is finished.
-    fn seconds(&self, epochs: f64) -> f64 {
+    /// Where points of this run stand on an axis. `evaluated` says that they stand after `epoch` finished
+    /// epochs (val/..., test/...) and not at a step of the epoch with that index.
+    pub fn axis(self, x: XKind, evaluated: bool) -> impl Fn(&Point) -> f64 {
+        let mut ends = vec![0.0];
+        if x == XKind::Time {
+            let end = |sum: &mut f64, seconds: &f64| {
+                *sum += seconds;
+                Some(*sum)
+            };
+            ends.extend(self.epoch_seconds.iter().scan(0.0, end));
+        }
+        move |p| {
+            let epochs = match (evaluated, self.steps_per_epoch) {
+                (false, per_epoch) if per_epoch > 0 => p.step as f64 / per_epoch as f64,
+                _ => p.epoch as f64,
+            };
+            match x {
+                XKind::Step => p.step as f64,
+                XKind::Epoch => epochs,
+                XKind::Time if self.laps.len() > 1 || self.epoch_seconds.is_empty() => {
+                    self.spent(p)
+                }
+                XKind::Time => self.seconds(epochs, &ends),
+                XKind::Wall => self.wall(p),
+            }
+        }
+    }
+
+    /// Seconds of training after `epochs` epochs, which end at `ends`: epochs beyond the finished ones are
+    /// taken to be as long as the last; NaN before any is finished.
+    fn seconds(&self, epochs: f64, ends: &[f64]) -> f64 {
         let whole = (epochs.floor() as usize).min(self.epoch_seconds.len());
-        let before: f64 = self.epoch_seconds[..whole].iter().sum();
         let current = self
             .epoch_seconds
             .get(whole)
             .or(self.epoch_seconds.last())
             .copied()
             .unwrap_or(f64::NAN);
-        before + (epochs - whole as f64) * current
+        ends[whole] + (epochs - whole as f64) * current
     }
 }
 
-/// Points of one metric as a chart wants them. `evaluated` says that they stand after `epoch`
-/// finished epochs (val/..., test/...) and not at a step of the epoch with that index.
+/// Points of one metric as a chart wants them: [`Clock::axis`] and their values.
 pub fn points(points: &[Point], x: XKind, clock: Clock<'_>, evaluated: bool) -> Vec<(f64, f64)> {
-    points
-        .iter()
-        .map(|p| {
-            let epochs = match (evaluated, clock.steps_per_epoch) {
-                (false, per_epoch) if per_epoch > 0 => p.step as f64 / per_epoch as f64,
-                _ => p.epoch as f64,
-            };
-            let x = match x {
-                XKind::Step => p.step as f64,
-                XKind::Epoch => epochs,
-                XKind::Time if clock.laps.len() > 1 || clock.epoch_seconds.is_empty() => {
-                    clock.spent(p)
-                }
-                XKind::Time => clock.seconds(epochs),
-                XKind::Wall => clock.wall(p),
-            };
-            (x, p.value)
-        })
-        .collect()
+    let at = clock.axis(x, evaluated);
+    points.iter().map(|p| (at(p), p.value)).collect()
 }
 
 #[cfg(test)]

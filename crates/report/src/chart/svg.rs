@@ -66,8 +66,8 @@ fn describe(layout: &Layout<'_>) -> String {
         let (Some(first), Some(last)) = (finite().next(), finite().next_back()) else {
             continue;
         };
-        let low = finite().map(|p| p.1).fold(f64::INFINITY, f64::min);
-        let high = finite().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+        let ends = (f64::INFINITY, f64::NEG_INFINITY);
+        let (low, high) = finite().fold(ends, |(a, b), p| (a.min(p.1), b.max(p.1)));
         let number = |v: f64| crate::format::number(&layout.spec.y, v);
         let label = if series.label.is_empty() {
             String::new()

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rungs_spec::experiment::{Column, Experiment, Row};
 use rungs_spec::plan::Plan;
 use rungs_spec::refinement;
-use rungs_spec::settle::{self, Settled};
+use rungs_spec::settle::Settled;
 
 /// One row of a table.
 pub(super) struct RowChanges {
@@ -101,7 +101,7 @@ pub(super) fn roots(plan: &Plan, set: &[String]) -> Vec<Recipe> {
                     title: format!("{}, {}", row.label, column.label),
                     keys: keys
                         .into_iter()
-                        .map(|k| (k.key, plain(&k.value), k.from))
+                        .map(|k| (k.key.to_owned(), plain(&k.value), k.from.into_owned()))
                         .collect(),
                 });
             }
@@ -131,8 +131,9 @@ fn settled(plan: &Plan, set: &[String], row: &Row, column: &Column) -> Vec<Settl
     if plan.experiment.figure.is_some() {
         return Vec::new();
     }
-    settle::cell(&plan.experiment, plan.profile.as_deref(), row, column, set)
-        .map(|settlement| settlement.keys)
+    plan.experiment
+        .settled_with(plan.profile.as_deref(), row, column, set)
+        .map(|settlement| settlement.keys.clone())
         .unwrap_or_default()
 }
 
@@ -143,7 +144,7 @@ fn of_cell(
     on: Option<&Row>,
     column: &Column,
 ) -> Vec<Change> {
-    let before: BTreeMap<String, String> = on
+    let before: BTreeMap<&str, String> = on
         .map(|on| settled(plan, set, on, column))
         .unwrap_or_default()
         .into_iter()
@@ -152,14 +153,14 @@ fn of_cell(
     let keys = settled(plan, set, row, column).into_iter();
     keys.filter_map(|key| {
         let was = match on {
-            Some(_) => before.get(&key.key).cloned(),
+            Some(_) => before.get(key.key).cloned(),
             None => key.overrode.first().map(|(value, _)| value.clone()),
         }?;
         (was != key.value).then(|| Change {
             was: plain(&was),
             value: plain(&key.value),
-            from: key.from,
-            key: key.key,
+            from: key.from.into_owned(),
+            key: key.key.to_owned(),
             columns: Vec::new(),
             of: planned_columns(plan, row).len(),
         })

@@ -7,7 +7,6 @@ use rungs_spec::metric::{self, Direction};
 use rungs_spec::plan::Cell as PlanCell;
 use rungs_spec::recipe::Recipe;
 use rungs_spec::result::RunResult;
-use rungs_spec::settle;
 
 use super::build::Builder;
 use super::judge::{self, Evidence};
@@ -139,8 +138,8 @@ impl Builder<'_> {
         else {
             return false;
         };
-        let written = settle::cell(experiment, None, row, column, &[]);
-        let meant = settle::cell(experiment, profile, row, column, &[]);
+        let written = experiment.settled(None, row, column);
+        let meant = experiment.settled(profile, row, column);
         let (Ok(written), Ok(meant)) = (written, meant) else {
             return false;
         };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rungs_spec::experiment::Column;
 use rungs_spec::plan::Cell as PlanCell;
 use rungs_spec::result::{Provenance, RunResult};
-use rungs_spec::settle::{self, Settled};
+use rungs_spec::settle::Settled;
 use serde::Serialize;
 
 use super::build::Builder;
@@ -65,22 +65,23 @@ impl Builder<'_> {
     /// Recipe keys that differ, but for those that a refinement or the row itself declares.
     fn undeclared(&self, cell: &PlanCell, other: &PlanCell, column: &Column) -> Vec<String> {
         let experiment = &*self.plan.experiment;
-        let settled = |cell: &PlanCell| -> BTreeMap<String, Settled> {
-            let row = experiment.row(&cell.row);
+        let settled = |cell: &PlanCell| {
+            let row = experiment.row(&cell.row)?;
             let profile = self.plan.profile.as_deref();
-            let found =
-                row.and_then(|row| settle::cell(experiment, profile, row, column, &[]).ok());
-            let keys = found.map(|found| found.keys).unwrap_or_default();
-            keys.into_iter().map(|key| (key.key.clone(), key)).collect()
+            experiment.settled(profile, row, column).ok()
         };
-        let (ours, theirs) = (settled(cell), settled(other));
+        let (Some(ours), Some(theirs)) = (settled(cell), settled(other)) else {
+            return Vec::new();
+        };
         let mut texts = Vec::new();
-        for (name, key) in &ours {
-            let Some(other) = theirs.get(name).filter(|other| other.value != key.value) else {
+        for key in &ours.keys {
+            let name = key.key;
+            let other = theirs.keys.iter().find(|other| other.key == name);
+            let Some(other) = other.filter(|other| other.value != key.value) else {
                 continue;
             };
             let declared = |key: &Settled| key.refinement.is_some() || key.from.starts_with("row ");
-            if BUDGET.contains(&name.as_str()) {
+            if BUDGET.contains(&name) {
                 texts.push(format!(
                     "{name} {} against {} in the row it is compared to (from {})",
                     key.value, other.value, key.from

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use toml::Table as Toml;
 
+use crate::settle::Kept;
+
 /// A parsed and checked experiment file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
@@ -44,6 +46,8 @@ pub struct Experiment {
     /// What a figure shows; `None` for a table. A figure's series are its rows, in one column
     /// [`SERIES`], so that all that plans, counts and prints cells works on figures too.
     pub figure: Option<Figure>,
+    /// Cells that were settled.
+    pub(crate) kept: Kept,
 }
 
 /// Id of the only column of a figure.

@@ -17,7 +17,8 @@ fn the_design_block_parses() {
     assert_eq!(e.rows[0].paper["bs1024"]["val/top5"].value, 92.54);
     let cell = explain(&e, &Options::default(), "warmup", "bs256")
         .expect("settles")
-        .recipe;
+        .recipe
+        .clone();
     assert_eq!(
         (cell.epochs, cell.batch_size, cell.warmup_epochs),
         (4, 64, 1.0)
@@ -25,7 +26,8 @@ fn the_design_block_parses() {
     assert_eq!(cell.peak_lr(), 0.1 * 64.0 / 256.0);
     let cell = explain(&e, &Options::default(), "warmup", "bs1024")
         .expect("settles")
-        .recipe;
+        .recipe
+        .clone();
     assert_eq!((cell.batch_size, cell.peak_lr()), (1024, 0.4));
 }
 
@@ -46,17 +48,17 @@ fn explain_tells_where_each_value_came_from() {
     };
     let batch = from("batch_size");
     assert_eq!(
-        (batch.value.as_str(), batch.from.as_str()),
+        (batch.value.as_str(), &*batch.from),
         ("64", "[profile.quick.column.bs256]")
     );
     assert_eq!(
         batch.overrode,
         vec![
-            ("256".to_owned(), "default".to_owned()),
-            ("256".to_owned(), "column bs256".to_owned())
+            ("256".to_owned(), "default".into()),
+            ("256".to_owned(), "column bs256".into())
         ]
     );
-    assert_eq!(from("warmup_epochs").refinement.as_deref(), Some("warmup"));
+    assert_eq!(from("warmup_epochs").refinement, Some("warmup"));
     assert_eq!(from("momentum").from, "--set");
     assert_eq!(from("lr").from, "default");
     let of_others = |key: &&crate::keys::Key| {
@@ -187,6 +189,7 @@ fn rows_form_a_tree_and_settings_run_down_it() {
         explain(&e, &Options::default(), row, "a")
             .expect("settles")
             .recipe
+            .clone()
     };
     assert!(recipe("left").zero_gamma && recipe("left").momentum == 0.5);
     assert!(!recipe("right").zero_gamma && recipe("right").momentum == 0.5);
@@ -203,6 +206,7 @@ fn a_skipped_refinement_stays_out_of_all_rows_above() {
         explain(&e, &Options::default(), row, column)
             .expect("settles")
             .recipe
+            .clone()
             .zero_gamma
     };
     assert!(zero("top", "a") && !zero("zero", "b") && !zero("top", "b"));
@@ -213,7 +217,8 @@ fn the_gluoncv_variant_changes_defaults_and_explicit_keys_win() {
     let text = "title = 't'\n[base]\nvariant = 'gluoncv'\naugment = { hue = 0.1 }\n[[column]]\nid = 'a'\n[[row]]\nid = 'r'\n";
     let recipe = explain(&parse(text).expect("parses"), &Options::default(), "r", "a")
         .expect("settles")
-        .recipe;
+        .recipe
+        .clone();
     assert_eq!((recipe.augment.hue, recipe.augment.contrast), (0.1, 0.4));
     assert_eq!(recipe.init, crate::recipe::Init::Name("msra".into()));
 }
@@ -272,6 +277,7 @@ fn the_linear_scaling_file_compares_the_rate_with_four_times_the_rate() {
             explain(&e, &options, row, "bs1024")
                 .expect("settles")
                 .recipe
+                .clone()
                 .peak_lr()
         };
         assert_eq!(

@@ -11,7 +11,7 @@ use crate::experiment::{Column, Experiment, Row};
 use crate::protocol::{Arithmetic, NUMERICS_VERSION};
 use crate::recipe::{Edge, Init, Precision, Recipe, SeedRef, Source, Task};
 use crate::runkey::{RunKey, of_json};
-use crate::settle::{self, Settlement};
+use crate::settle::Settlement;
 use crate::{dataset, metric, weights};
 
 /// Plans an experiment: settles every cell, names every run, follows every edge.
@@ -70,7 +70,7 @@ pub fn build(
             cells.push(Cell {
                 row: row.id.clone(),
                 column: column.id.clone(),
-                recipe: settled.recipe,
+                recipe: settled.recipe.clone(),
                 emulated,
                 runs,
                 timing,
@@ -122,7 +122,7 @@ pub fn explain(
     options: &Options,
     row: &str,
     column: &str,
-) -> Result<Settlement, SpecError> {
+) -> Result<Arc<Settlement>, SpecError> {
     let profile = profile_in_force(experiment, options.profile.as_deref())?;
     let row = experiment.row(row).ok_or_else(|| {
         let known = nearest(row, experiment.rows.iter().map(|r| r.id.as_str()));
@@ -135,7 +135,7 @@ pub fn explain(
             experiment.name
         ))
     })?;
-    settle::cell(experiment, profile.as_deref(), row, column, &options.set)
+    experiment.settled_with(profile.as_deref(), row, column, &options.set)
 }
 
 /// The profile asked for, else the file's default, else none.
@@ -237,9 +237,9 @@ impl Builder<'_> {
         column: &Column,
         profile: Option<&str>,
         set: &[String],
-    ) -> Result<(Settlement, Option<String>), SpecError> {
+    ) -> Result<(Arc<Settlement>, Option<String>), SpecError> {
         let Some(series) = experiment.series(&row.id) else {
-            let settled = settle::cell(experiment, profile, row, column, set)?;
+            let settled = experiment.settled_with(profile, row, column, set)?;
             return Ok((settled, profile.map(str::to_owned)));
         };
         let of = self.world.experiment(&series.experiment)?;
@@ -372,7 +372,7 @@ impl Builder<'_> {
                 let row = experiment.row(&edge.row);
                 let column = experiment.column(&edge.column);
                 match (row, column) {
-                    (Some(row), Some(column)) => settle::cell(&experiment, None, row, column, &[])?,
+                    (Some(row), Some(column)) => experiment.settled(None, row, column)?,
                     _ => return Err(SpecError::new(format!("{place}: no such cell"))),
                 }
             }

@@ -176,6 +176,8 @@ async fn a_later_attempt_supersedes_from_its_first_step_on() {
         .await
         .unwrap();
     assert_eq!(live.iter().map(|p| p.value).sum::<f64>(), 20.0);
+    let lean = home.store.series_as(&key(1), "train/loss", |p| p);
+    assert_eq!(lean.await.unwrap(), live);
     // The same epoch evaluated again: the newest attempt's counts, once.
     let result = home
         .store
@@ -285,6 +287,34 @@ async fn a_failure_event_ends_a_run_until_it_is_queued_again() {
         .remove(&key(1))
         .unwrap();
     assert_eq!((result.state, result.failure), (RunState::Queued, None));
+}
+
+#[tokio::test]
+async fn live_points_come_in_order_of_step_whatever_the_attempts_began_from() {
+    let home = TestHome::new().await;
+    home.register(&run_file(1), &[]).await;
+    // The third begins before the second did: its checkpoint was damaged.
+    for (attempt, from, to) in [(1, 0, 12), (2, 8, 20), (3, 4, 16)] {
+        let values = vec![f64::from(attempt); to - from];
+        let from = from as u64;
+        let events = [
+            event(0, attempt, started(&key(1), from)),
+            event(1, attempt, loss(from, 0, &values)),
+        ];
+        let offset = u64::from(attempt) * 10;
+        home.store
+            .ingest(&key(1), attempt, offset, &events)
+            .await
+            .unwrap();
+    }
+    let lean = home.store.series_as(&key(1), "train/loss", |p| p);
+    let lean = lean.await.unwrap();
+    let steps: Vec<(u64, u32)> = lean.iter().map(|p| (p.step, p.attempt)).collect();
+    let expected: Vec<(u64, u32)> = (0..16).map(|s| (s, if s < 4 { 1 } else { 3 })).collect();
+    assert_eq!(steps, expected);
+    let all = home.store.series(&key(1), "train/loss", true).await;
+    let live: Vec<_> = all.unwrap().into_iter().filter(|p| !p.superseded).collect();
+    assert_eq!(lean, live);
 }
 
 #[tokio::test]

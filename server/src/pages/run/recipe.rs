@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rungs_spec::result::RunResult;
-use rungs_spec::settle::{self, Settled};
+use rungs_spec::settle::Settled;
 use rungs_store::CellOf;
 
 use super::super::table::color;
@@ -29,15 +29,12 @@ pub(super) struct RecipeLine {
 pub(super) fn story<'a>(view: &'a View, cell: &CellOf) -> Option<(&'a View, Vec<Settled>)> {
     let row = view.experiment.row(&cell.row)?;
     let column = view.experiment.column(&cell.column)?;
-    let settled = settle::cell(
-        &view.experiment,
-        view.plan.profile.as_deref(),
-        row,
-        column,
-        &view.options.set,
-    )
-    .ok()?;
-    Some((view, settled.keys))
+    let profile = view.plan.profile.as_deref();
+    let settled = view
+        .experiment
+        .settled_with(profile, row, column, &view.options.set)
+        .ok()?;
+    Some((view, settled.keys.clone()))
 }
 
 /// The row whose refinement (or `set`) gave a key its value.
@@ -50,9 +47,9 @@ fn row_of<'a>(view: &'a View, key: &Settled) -> Option<&'a rungs_spec::experimen
 
 pub(super) fn line(view: &View, key: &Settled) -> RecipeLine {
     RecipeLine {
-        key: key.key.clone(),
+        key: key.key.to_owned(),
         value: key.value.trim_matches('"').to_owned(),
-        from: key.from.clone(),
+        from: key.from.to_string(),
         was: key
             .overrode
             .last()

@@ -3,7 +3,7 @@
 use rungs_report::format;
 use rungs_report::table::{Cell, CellStatus, MetricHead, Row, Value};
 use rungs_spec::metric::{self, Direction};
-use rungs_spec::{refinement, settle};
+use rungs_spec::refinement;
 
 use super::arrange::sides;
 use super::color;
@@ -172,11 +172,11 @@ fn what_it_adds(view: &View, row: &Row) -> String {
         .experiment
         .row(&row.id)
         .zip(view.experiment.columns.iter().find(|c| !c.reference_only));
-    let settled =
-        written.and_then(|(r, c)| settle::cell(&view.experiment, profile, r, c, &[]).ok());
-    let keys = settled.map(|s| s.keys).unwrap_or_default();
-    let set = keys.iter().filter(|k| {
-        k.refinement.as_ref().is_some_and(|id| row.add.contains(id))
+    let settled = written.and_then(|(r, c)| view.experiment.settled(profile, r, c).ok());
+    let keys = settled.iter().flat_map(|settled| &settled.keys);
+    let set = keys.filter(|k| {
+        k.refinement
+            .is_some_and(|id| row.add.iter().any(|of| of == id))
             || k.from == format!("row {}", row.id)
     });
     set.take(1)

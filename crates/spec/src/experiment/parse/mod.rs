@@ -14,7 +14,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Experiment, Mode, Paper};
 use crate::error::{SpecError, nearest};
-use crate::{keys, settle};
+use crate::keys;
+use crate::settle::{self, Kept};
 use reader::{Entry, Reader};
 
 impl Experiment {
@@ -80,6 +81,7 @@ impl<'i> Reader<'i> {
             rows: Vec::new(),
             profiles: BTreeMap::new(),
             figure: None,
+            kept: Kept::default(),
         };
         if let Some(entry) = k.take("figure") {
             self.done(k)?;

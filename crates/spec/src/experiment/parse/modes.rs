@@ -197,7 +197,8 @@ mod tests {
     fn recipe(experiment: &Experiment, row: &str) -> (f64, f64, bool) {
         let recipe = explain(experiment, &Options::default(), row, "a")
             .expect("settles")
-            .recipe;
+            .recipe
+            .clone();
         (recipe.peak_lr(), recipe.warmup_epochs, recipe.zero_gamma)
     }
 

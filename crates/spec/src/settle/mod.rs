@@ -2,31 +2,38 @@
 //! `[profile.P]` < `column.set` < `[profile.P.column.ID]` < the refinements along the row's path <
 //! `row.set` < `[profile.P.row.ID]` < `--set`.
 
-use std::collections::BTreeMap;
+mod draft;
+mod finish;
+mod kept;
+
+use std::borrow::Cow;
 
 use toml::{Table, Value};
 
 use crate::error::SpecError;
 use crate::experiment::{Added, Column, Experiment, Profile, Row};
-use crate::keys::{self, KEYS, TABLES};
+use crate::keys::{self, TABLES};
+use crate::model;
 use crate::model::ModelInfo;
 use crate::recipe::Recipe;
 use crate::refinement::{self, Parameters, Refinement};
-use crate::{model, recipe, transfer};
+use draft::Draft;
+use finish::finish;
+pub use kept::Kept;
 
 /// One settled key: its value and what set it, most recent last.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Settled {
     /// Dotted key.
-    pub key: String,
+    pub key: &'static str,
     /// Value in force, on one line; `none` where absent.
     pub value: String,
     /// What set it: `default`, `[base]`, `refinement warmup (row warmup)`, ...
-    pub from: String,
+    pub from: Cow<'static, str>,
     /// Refinement that set it, if one did.
-    pub refinement: Option<String>,
+    pub refinement: Option<&'static str>,
     /// What it overrode, oldest first: (value, from).
-    pub overrode: Vec<(String, String)>,
+    pub overrode: Vec<(String, Cow<'static, str>)>,
 }
 
 /// A recipe with the story of each of its keys.
@@ -34,69 +41,8 @@ pub struct Settled {
 pub struct Settlement {
     /// The recipe.
     pub recipe: Recipe,
-    /// Every key, in the order of [`KEYS`].
+    /// Every key, in the order of [`keys::KEYS`].
     pub keys: Vec<Settled>,
-}
-
-#[derive(Debug, Clone)]
-struct Layer {
-    value: Option<Value>,
-    from: String,
-    refinement: Option<String>,
-}
-
-/// Keys set so far, each with every layer that set it.
-#[derive(Debug, Clone, Default)]
-struct Draft(BTreeMap<&'static str, Vec<Layer>>);
-
-impl Draft {
-    fn set(
-        &mut self,
-        path: &str,
-        value: &Value,
-        from: &str,
-        refinement: Option<&str>,
-    ) -> Result<(), String> {
-        let key = keys::find(path).ok_or_else(|| keys::unknown(path))?;
-        let value = key.check(value)?;
-        let layer = Layer {
-            value,
-            from: from.to_owned(),
-            refinement: refinement.map(str::to_owned),
-        };
-        self.0.entry(key.path).or_default().push(layer);
-        Ok(())
-    }
-
-    fn table(&mut self, table: &Table, from: &str) -> Result<(), String> {
-        for (path, value) in flatten(table) {
-            self.set(&path, &value, from, None)?;
-        }
-        Ok(())
-    }
-
-    fn get(&self, path: &str) -> Option<&Value> {
-        self.0
-            .get(path)
-            .and_then(|layers| layers.last())
-            .and_then(|l| l.value.as_ref())
-    }
-
-    fn str(&self, path: &str) -> Option<&str> {
-        self.get(path).and_then(Value::as_str)
-    }
-
-    fn task(&self) -> recipe::Task {
-        match self.str("task") {
-            Some("detect") => recipe::Task::Detect,
-            Some("segment") => recipe::Task::Segment,
-            _ => recipe::Task::Classify,
-        }
-    }
-
-    fn is_set(&self, path: &str) -> bool {
-        self.0.contains_key(path)
-    }
 }
 
 /// Dotted keys of a table of recipe keys; only [`TABLES`] are opened, all else is replaced whole.
@@ -117,7 +63,7 @@ pub fn flatten(table: &Table) -> Vec<(String, Value)> {
     out
 }
 
-/// Settles one cell.
+/// Settles one cell, anew each time: [`Experiment::settled`] keeps what it found.
 pub fn cell(
     experiment: &Experiment,
     profile: Option<&str>,
@@ -325,183 +271,4 @@ pub fn complete(table: &Table) -> Result<Recipe, SpecError> {
     let mut draft = Draft::default();
     draft.table(table, "given").map_err(SpecError::new)?;
     finish(draft).map(|s| s.recipe).map_err(SpecError::new)
-}
-
-fn finish(mut draft: Draft) -> Result<Settlement, String> {
-    fill_defaults(&mut draft)?;
-    let recipe = to_recipe(&draft)?;
-    check(&recipe)?;
-    let keys = KEYS
-        .iter()
-        .filter_map(|key| {
-            let layers = draft.0.get(key.path)?;
-            let shown = |l: &Layer| {
-                l.value
-                    .as_ref()
-                    .map_or_else(|| "none".to_owned(), keys::shown)
-            };
-            let (last, before) = layers.split_last()?;
-            Some(Settled {
-                key: key.path.to_owned(),
-                value: shown(last),
-                from: last.from.clone(),
-                refinement: last.refinement.clone(),
-                overrode: before.iter().map(|l| (shown(l), l.from.clone())).collect(),
-            })
-        })
-        .collect();
-    Ok(Settlement { recipe, keys })
-}
-
-/// Puts a `default` layer under every key, so that the story of a key starts at its default.
-fn fill_defaults(draft: &mut Draft) -> Result<(), String> {
-    let distilled = draft.get("distill.teacher").is_some();
-    let task = draft.task();
-    let gluoncv = draft.str("variant") == Some("gluoncv");
-    for key in KEYS {
-        if let Some((owner, word)) = transfer::owner(key.path)
-            && owner != task
-        {
-            if draft.is_set(key.path) {
-                return Err(format!(
-                    "{} is set, but task = \"{}\"; set task = \"{word}\", or take it out",
-                    key.path,
-                    draft.str("task").unwrap_or("classify")
-                ));
-            }
-            continue;
-        }
-        if key.path.starts_with("distill.") && !distilled {
-            if draft.get(key.path).is_some() {
-                return Err(format!(
-                    "{} is set, but distill.teacher is not: name the teacher",
-                    key.path
-                ));
-            }
-            continue;
-        }
-        let value = match (transfer::default(task, key.path, gluoncv), key.default) {
-            (Some(text), _) => key.value_of(text),
-            (None, keys::Default::Is(_)) => key.default_value(),
-            (None, keys::Default::Absent) => None,
-            (None, keys::Default::Derived) => derived(key.path, draft)?,
-        };
-        if value.is_none() && draft.is_set(key.path) {
-            continue;
-        }
-        let layer = Layer {
-            value,
-            from: "default".to_owned(),
-            refinement: None,
-        };
-        draft.0.entry(key.path).or_default().insert(0, layer);
-    }
-    Ok(())
-}
-
-/// Defaults that depend on other keys: the model's, the input size's, the variant's (recipes.md
-/// section 8). Keys come in the order of [`KEYS`], so `model` is there already; `variant` may not be.
-fn derived(path: &str, draft: &Draft) -> Result<Option<Value>, String> {
-    let info = model::find(draft.str("model").unwrap_or("resnet50")).map_err(|e| e.message)?;
-    let gluoncv = draft.str("variant") == Some("gluoncv");
-    Ok(match path {
-        "depths" if info.depths.is_empty() => None,
-        "depths" => Some(Value::Array(
-            info.depths
-                .iter()
-                .map(|d| Value::Integer(i64::from(*d)))
-                .collect(),
-        )),
-        "dropout" => Some(Value::Float(info.dropout)),
-        // Images of a detection or segmentation have a size of the task's own. Its sub-table's default
-        // comes after this key in the order of KEYS.
-        "input_size" | "augment.resize_short" if draft.task() != recipe::Task::Classify => {
-            let path = match draft.task() {
-                recipe::Task::Detect => "detect.short_side",
-                _ => "segment.crop_size",
-            };
-            let own = draft.get(path).cloned();
-            own.or_else(|| keys::find(path)?.default_value())
-        }
-        "input_size" => Some(Value::Integer(i64::from(info.input_size))),
-        "augment.resize_short" => {
-            let size = draft
-                .get("input_size")
-                .and_then(Value::as_integer)
-                .unwrap_or(224);
-            Some(Value::Integer((size as f64 / 0.875).ceil() as i64))
-        }
-        "augment.hue" => Some(Value::Float(if gluoncv { 0.0 } else { 0.4 })),
-        "augment.contrast" => Some(Value::Float(if gluoncv { 0.4 } else { 0.0 })),
-        "init" => Some(Value::String(
-            if gluoncv { "msra" } else { "xavier" }.to_owned(),
-        )),
-        "distill.soft_weight" | "distill.hard_weight" => {
-            Some(Value::Float(if gluoncv { 0.5 } else { 1.0 }))
-        }
-        _ => None,
-    })
-}
-
-fn to_recipe(draft: &Draft) -> Result<Recipe, String> {
-    let mut table = Table::new();
-    for key in KEYS {
-        let Some(value) = draft.get(key.path) else {
-            continue;
-        };
-        match key.path.split_once('.') {
-            None => {
-                table.insert(key.path.to_owned(), value.clone());
-            }
-            Some((outer, inner)) => {
-                let entry = table
-                    .entry(outer.to_owned())
-                    .or_insert_with(|| Value::Table(Table::new()));
-                if let Value::Table(t) = entry {
-                    t.insert(inner.to_owned(), value.clone());
-                }
-            }
-        }
-    }
-    Value::Table(table)
-        .try_into::<Recipe>()
-        .map_err(|e| e.message().to_owned())
-}
-
-/// What single keys cannot tell.
-fn check(r: &Recipe) -> Result<(), String> {
-    if !r.batch_size.is_multiple_of(r.replicas) {
-        return Err(format!(
-            "batch_size = {} cannot be cut into replicas = {} equal slices; choose a multiple",
-            r.batch_size, r.replicas
-        ));
-    }
-    if r.warmup_epochs > f64::from(r.epochs) {
-        return Err(format!(
-            "warmup_epochs = {} is longer than epochs = {}; a profile with fewer epochs sets [profile.P.refinement.warmup] epochs",
-            r.warmup_epochs, r.epochs
-        ));
-    }
-    if let Some(n) = r.train_subset
-        && n < u64::from(r.batch_size)
-    {
-        return Err(format!(
-            "train_subset = {n} is smaller than one batch of {}",
-            r.batch_size
-        ));
-    }
-    if r.augment.resize_short < r.input_size {
-        return Err(format!(
-            "augment.resize_short = {} is smaller than input_size = {}; the centre crop would not fit",
-            r.augment.resize_short, r.input_size
-        ));
-    }
-    if r.depths.is_some() && model::find(&r.model).is_ok_and(|m| m.depths.is_empty()) {
-        return Err(format!(
-            "depths is set, but {} has no stages; leave it out",
-            r.model
-        ));
-    }
-    model::Model::of_recipe(r, 2).map_err(|e| e.message)?;
-    transfer::check(r)
 }
