@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use rungs_runner::{cli, commands, failure, output};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     output::start_log(commands::log(&cli));
-    match commands::run(cli).await {
+    let done = rungs_server::runtime()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(commands::run(cli)));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("runner: {}", failure::paragraph(&error));

@@ -9,7 +9,7 @@ mod points;
 
 pub use line::{Series, laps, series};
 
-use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -147,32 +147,62 @@ pub async fn get(
     if kind == "diagram" && format == "svg" {
         return figure::diagram(&dashboard, &asked).await;
     }
+    if kind == "line" {
+        return line_chart(&dashboard, &name, asked).await;
+    }
     let spec = match kind {
         "figure" => figure::spec(&dashboard, &asked).await?,
-        "line" => line::spec(&dashboard, &asked).await?,
         "table" => table(&dashboard, &asked).await?,
         _ => return Err(nothing()),
     };
+    Ok(answer(format, draw(format, &spec)?))
+}
+
+/// `line`: drawn again only when one of its runs has moved on.
+async fn line_chart(dashboard: &Dashboard, name: &str, asked: Asked) -> Result<Response, Failure> {
+    let store = dashboard.some_store().await?;
+    let groups = line::groups(&store, &asked).await?;
+    let runs: Vec<RunKey> = groups.iter().flatten().cloned().collect();
+    let key = format!("{name} {asked:?}");
+    let format = name.rsplit_once('.').map_or("svg", |(_, format)| format);
+    let format = format.to_owned();
+    let of = format.clone();
+    let make = || async move {
+        let spec = line::spec(&store, &asked, groups).await?;
+        draw(&of, &spec)
+    };
+    let bytes = dashboard.chart(&key, &runs, make).await?;
+    Ok(answer(&format, bytes))
+}
+
+/// The content of an answer. Errors: a chart that cannot be drawn.
+fn draw(format: &str, spec: &ChartSpec) -> Result<Bytes, Failure> {
     let refuse = |e: rungs_report::ReportError| Failure::bad_request("bad_chart", e.to_string());
     match format {
-        "json" => Ok(Json(points::points(&spec)).into_response()),
-        "png" => {
-            let png = chart::png(&spec).map_err(refuse)?;
-            Ok(([(header::CONTENT_TYPE, "image/png")], png).into_response())
+        "json" => {
+            let json = serde_json::to_vec(&points::points(spec));
+            let json = json.map_err(|e| Failure::internal(e.to_string()))?;
+            Ok(Bytes::from(json))
         }
-        _ => {
-            let svg = chart::line(&spec).map_err(refuse)?;
-            Ok(picture(svg))
-        }
+        "png" => chart::png(spec).map(Bytes::from).map_err(refuse),
+        _ => chart::line(spec).map(Bytes::from).map_err(refuse),
     }
 }
 
-fn picture(svg: String) -> Response {
+fn answer(format: &str, content: Bytes) -> Response {
+    match format {
+        "json" => ([(header::CONTENT_TYPE, "application/json")], content).into_response(),
+        "png" => ([(header::CONTENT_TYPE, "image/png")], content).into_response(),
+        _ => picture(content),
+    }
+}
+
+fn picture(svg: impl Into<Bytes>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
     ];
-    (headers, svg).into_response()
+    (headers, svg.into()).into_response()
 }
 
 /// One metric of one column: a curve per row, mean over seeds, in the row's colour.

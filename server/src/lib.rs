@@ -46,7 +46,7 @@ mod state;
 pub mod token;
 pub mod view;
 
-pub use serve::{Limits, Listen, ServeError, bind, serve, serve_within};
+pub use serve::{Limits, Listen, ServeError, bind, runtime, serve, serve_within};
 pub use state::{Dashboard, Shown};
 
 use std::time::Duration;

@@ -30,8 +30,20 @@ struct Options {
     json: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = rungs_server::runtime();
+    runtime.map_or_else(
+        |error| failed(&error.into()),
+        |runtime| runtime.block_on(serve()),
+    )
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(2)
+}
+
+async fn serve() -> ExitCode {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt()
@@ -40,10 +52,7 @@ async fn main() -> ExitCode {
         .init();
     match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
+        Err(error) => failed(&error),
     }
 }
 

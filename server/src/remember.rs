@@ -38,18 +38,19 @@ pub struct Stamp {
     pub counter: u64,
     /// Which file the database is.
     pub db: Option<(u64, u64)>,
-    /// Digest of names, times and sizes of the files that plans are made from.
-    pub files: Option<blake3::Hash>,
+    /// Digest of what else it was made from: names, times and sizes of the files that plans are made from
+    /// ([`files`]), or the runs of a chart, of which no counter tells.
+    pub made_of: Option<blake3::Hash>,
 }
 
 impl Stamp {
     /// Whether something of this stamp knows all that something of the other does.
     fn covers(&self, other: &Stamp) -> bool {
-        self.same_files(other) && self.counter >= other.counter
+        self.of_the_same(other) && self.counter >= other.counter
     }
 
-    fn same_files(&self, other: &Stamp) -> bool {
-        (self.db, self.files) == (other.db, other.files)
+    fn of_the_same(&self, other: &Stamp) -> bool {
+        (self.db, self.made_of) == (other.db, other.made_of)
     }
 }
 
@@ -214,7 +215,7 @@ impl<V> Entry<V> {
     fn may_be_shown(&self, now: &Stamp, wanted: u64) -> bool {
         let moved_on = !self.of.covers(now);
         self.took >= SLOW
-            && self.of.same_files(now)
+            && self.of.of_the_same(now)
             && self.of.counter >= wanted
             && (!moved_on || self.begun.elapsed() < STALE.max(self.took * 2 * REST))
     }

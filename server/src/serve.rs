@@ -18,6 +18,16 @@ use tokio::sync::Semaphore;
 use crate::guard::Guard;
 use crate::state::Dashboard;
 
+/// A runtime for a server: four threads a core, because a table or a chart takes its thread for as long as it
+/// is made, and with one a core two of them would keep every small answer waiting. The system shares the cores.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4 * cores)
+        .enable_all()
+        .build()
+}
+
 /// Why there is no server. All of them are exit status 2: nothing was started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use rungs_report::Select;
 use rungs_report::claims::Judged;
+use rungs_spec::RunKey;
 use rungs_spec::home::Home;
 use rungs_spec::plan::Options;
 use rungs_store::Store;
@@ -38,6 +39,7 @@ struct Inner {
     parsed: Arc<Parsed>,
     views: Remembered<Arc<Shown>>,
     pages: Remembered<Bytes>,
+    charts: Remembered<Bytes>,
 }
 
 /// A view, and the change counter that it was made at.
@@ -92,6 +94,7 @@ impl Dashboard {
             parsed: Arc::default(),
             views: Remembered::default(),
             pages: Remembered::default(),
+            charts: Remembered::default(),
         }))
     }
 
@@ -223,12 +226,36 @@ impl Dashboard {
         self.0.pages.get(&key, now, make).await
     }
 
+    /// A chart of these runs, as what `make` draws: it is drawn again when one of them has moved on.
+    pub async fn chart<F>(
+        &self,
+        asked: &str,
+        runs: &[RunKey],
+        make: impl FnOnce() -> F,
+    ) -> Result<Bytes, Failure>
+    where
+        F: Future<Output = Result<Bytes, Failure>> + Send + 'static,
+    {
+        let store = self.some_store().await?;
+        let now = Stamp {
+            counter: 0,
+            db: file_id(&self.0.db),
+            made_of: Some(store.stamp_of(runs).await?),
+        };
+        let of = now.clone();
+        let make = || {
+            let drawn = make();
+            async move { Ok((of, drawn.await?)) }
+        };
+        self.0.charts.get(asked, now, make).await
+    }
+
     /// What views are made from now.
     async fn stamp(&self) -> Result<Stamp, Failure> {
         Ok(Stamp {
             counter: self.change_counter().await?,
             db: file_id(&self.0.db),
-            files: Some(remember::files(self.home(), Path::new(EXPERIMENTS))),
+            made_of: Some(remember::files(self.home(), Path::new(EXPERIMENTS))),
         })
     }
 

@@ -20,7 +20,7 @@ pub struct View {
     /// The file it was applied from, else the one in `./experiments`, else the built-in one.
     pub experiment: Arc<Experiment>,
     /// Its cells and runs.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// What is known of the plan's runs; runs never queued are absent.
     pub results: BTreeMap<RunKey, RunResult>,
     /// Paper and ours, side by side.
@@ -102,7 +102,7 @@ pub async fn table(
             near,
         });
     }
-    let plan = rungs_spec::plan::build(experiment.clone(), &options, world)?;
+    let plan = world.plan(&experiment, &options)?;
     let keys: Vec<RunKey> = plan.runs.iter().map(|run| run.key.clone()).collect();
     let results = match store {
         Some(store) => store.results(&keys).await?,

@@ -9,7 +9,8 @@
 //! | how are metric series stored? | [`chunk`] |
 //! | what does a table need of its runs? | [`results`], [`series`] |
 //! | which runs are there? | [`lists`], [`filter`] |
-//! | where is the database, a dataset? what does planning ask of the home? | [`place`], [`dataset`], [`world`] |
+//! | has anything of some runs changed? | [`stamps`] |
+//! | where is the database, a dataset? what does planning ask of the home? | [`place`], [`dataset`], [`world`], [`parsed`] |
 //! | who holds a lock? | [`locks`] |
 //! | what was decided, what is asked for? | [`journal`], [`requests`] |
 //! | how does a file survive a power loss? | [`durable`] |
@@ -40,6 +41,7 @@ pub mod reindex;
 pub mod requests;
 pub mod results;
 pub mod series;
+pub mod stamps;
 mod time;
 pub mod world;
 

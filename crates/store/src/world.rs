@@ -9,7 +9,7 @@ use rungs_spec::SpecError;
 use rungs_spec::error::nearest;
 use rungs_spec::experiment::Experiment;
 use rungs_spec::home::Home;
-use rungs_spec::plan::World;
+use rungs_spec::plan::{Options, Plan, World};
 use rungs_spec::protocol::{Arithmetic, TrainerInfo};
 use rungs_spec::weights::Shapes;
 use rungs_spec::{builtin, claims, dataset};
@@ -42,6 +42,8 @@ pub struct HomeWorld {
     /// By the name asked for: what this world has read.
     read: Mutex<HashMap<String, Arc<Experiment>>>,
     parsed: Arc<Parsed>,
+    /// Newest first.
+    plans: Mutex<Vec<(Options, Arc<Plan>)>>,
     digests: Mutex<HashMap<String, String>>,
 }
 
@@ -60,6 +62,7 @@ impl HomeWorld {
             experiments: experiments.to_owned(),
             read: Mutex::default(),
             parsed: Arc::default(),
+            plans: Mutex::default(),
             digests: Mutex::default(),
         })
     }
@@ -72,6 +75,29 @@ impl HomeWorld {
     /// As [`Experiment::parse`]; the same name, file and text are parsed once.
     pub fn parse(&self, name: &str, file: &str, text: &str) -> Result<Arc<Experiment>, SpecError> {
         self.parsed.experiment(name, file, text)
+    }
+
+    /// As [`rungs_spec::plan::build`]; the same plan of the same experiment is made once.
+    pub fn plan(
+        &self,
+        experiment: &Arc<Experiment>,
+        options: &Options,
+    ) -> Result<Arc<Plan>, SpecError> {
+        /// Most that are kept; a plan of ten thousand runs takes some 30 MB.
+        const MOST: usize = 8;
+        let held = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |kept: &&Arc<Plan>, of: &Options| {
+            Arc::ptr_eq(&kept.experiment, experiment) && of == options
+        };
+        if let Some((_, found)) = held().iter().find(|(of, kept)| same(&kept, of)) {
+            return Ok(found.clone());
+        }
+        let found = rungs_spec::plan::build(experiment.clone(), options, self)?;
+        let found = Arc::new(found);
+        let mut plans = held();
+        plans.truncate(MOST - 1);
+        plans.insert(0, (options.clone(), found.clone()));
+        Ok(found)
     }
 
     /// Names that an experiment can be asked for by: files, then built in, sorted.

@@ -13,7 +13,6 @@ use rungs_store::{AttemptRow, Store};
 use super::{Asked, MOST_RUNS};
 use crate::compare::label;
 use crate::error::Failure;
-use crate::state::Dashboard;
 
 /// A curve as (x, y).
 pub(super) type Curve = Vec<(f64, f64)>;
@@ -81,13 +80,16 @@ pub(super) struct Loaded {
     laps: Vec<Lap>,
 }
 
-pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failure> {
+/// The picture of what [`groups`] found.
+pub(super) async fn spec(
+    store: &Store,
+    asked: &Asked,
+    groups: Vec<Vec<RunKey>>,
+) -> Result<ChartSpec, Failure> {
     let mut spec = asked.spec()?;
     let metrics = asked.metrics()?;
-    let store = dashboard.some_store().await?;
-    let groups = groups(&store, asked).await?;
     let keys: Vec<RunKey> = groups.iter().flatten().cloned().collect();
-    let mut runs = load(&store, &keys).await?;
+    let mut runs = load(store, &keys).await?;
     let mean = asked.mean.as_deref() == Some("1");
     let superseded = asked.superseded.as_deref() == Some("1") && !mean;
     let curves_in_all = if mean { groups.len() } else { keys.len() };
@@ -116,7 +118,7 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
                     place + i * metrics.len()
                 };
                 let live = if superseded {
-                    let found = series(&store, &run.result, metric, true).await?;
+                    let found = series(store, &run.result, metric, true).await?;
                     let curve = |points: &[Point]| curve(run, points, spec.x, found.evaluated);
                     if !found.superseded.is_empty() {
                         spec.behind.push(ChartSeries {
@@ -127,7 +129,7 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
                     }
                     curve(&found.live)
                 } else {
-                    live(&store, run, metric, spec.x).await?
+                    live(store, run, metric, spec.x).await?
                 };
                 if !live.is_empty() {
                     curves.push((i, live));
@@ -202,8 +204,8 @@ fn clock(run: &Loaded) -> Clock<'_> {
     }
 }
 
-/// The runs asked for, each once.
-async fn groups(store: &Store, asked: &Asked) -> Result<Vec<Vec<RunKey>>, Failure> {
+/// The runs asked for, each once, in groups that are drawn together.
+pub(super) async fn groups(store: &Store, asked: &Asked) -> Result<Vec<Vec<RunKey>>, Failure> {
     let mut groups = Vec::new();
     let mut seen = Vec::new();
     for part in asked.runs.as_deref().unwrap_or("").split(';') {

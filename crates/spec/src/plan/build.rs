@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Cell, Options, Plan, PlannedRun, TIMING_EPOCHS, World, accepts};
+use super::{Cell, Index, Options, Plan, PlannedRun, TIMING_EPOCHS, World, accepts};
 use crate::error::{SpecError, nearest};
 use crate::experiment::{Column, Experiment, Row};
 use crate::protocol::{Arithmetic, NUMERICS_VERSION};
@@ -79,6 +79,7 @@ pub fn build(
     }
     let runs = builder.runs;
     Ok(Plan {
+        at: Index::of(&cells, &runs),
         experiment,
         profile,
         seeds,

@@ -7,7 +7,7 @@ mod tests;
 
 pub use build::{build, explain, profile_in_force};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::error::SpecError;
@@ -67,6 +67,28 @@ pub struct Plan {
     /// Every distinct run, sources of edges included, in an order in which a run stands behind all
     /// that it depends on.
     pub runs: Vec<PlannedRun>,
+    /// Where cells and runs stand: tables ask for each many times.
+    at: Index,
+}
+
+/// Places in [`Plan::cells`] by row and column, and in [`Plan::runs`] by key.
+#[derive(Debug, Clone, Default)]
+struct Index {
+    cells: HashMap<String, HashMap<String, usize>>,
+    runs: HashMap<RunKey, usize>,
+}
+
+impl Index {
+    fn of(cells: &[Cell], runs: &[PlannedRun]) -> Index {
+        let mut index = Index::default();
+        for (at, cell) in cells.iter().enumerate() {
+            let row = index.cells.entry(cell.row.clone()).or_default();
+            row.insert(cell.column.clone(), at);
+        }
+        let keys = runs.iter().enumerate();
+        index.runs = keys.map(|(at, run)| (run.key.clone(), at)).collect();
+        index
+    }
 }
 
 /// Row x column.
@@ -109,13 +131,11 @@ pub struct PlannedRun {
 impl Plan {
     /// The cell of a row and column.
     pub fn cell(&self, row: &str, column: &str) -> Option<&Cell> {
-        self.cells
-            .iter()
-            .find(|c| c.row == row && c.column == column)
+        self.cells.get(*self.at.cells.get(row)?.get(column)?)
     }
     /// The run of that key.
     pub fn run(&self, key: &RunKey) -> Option<&PlannedRun> {
-        self.runs.iter().find(|r| r.key == *key)
+        self.runs.get(*self.at.runs.get(key)?)
     }
     /// Runs that the cells ask for, shared ones counted as often as they are asked for.
     pub fn requested(&self) -> usize {

@@ -176,8 +176,9 @@ async fn a_later_attempt_supersedes_from_its_first_step_on() {
         .await
         .unwrap();
     assert_eq!(live.iter().map(|p| p.value).sum::<f64>(), 20.0);
-    let lean = home.store.series_as(&key(1), "train/loss", |p| p);
-    assert_eq!(lean.await.unwrap(), live);
+    let run = key(1);
+    let lean = home.store.series_as(&run, "train/loss", |p| p).await;
+    assert_eq!(lean.unwrap(), live);
     // The same epoch evaluated again: the newest attempt's counts, once.
     let result = home
         .store
@@ -307,14 +308,44 @@ async fn live_points_come_in_order_of_step_whatever_the_attempts_began_from() {
             .await
             .unwrap();
     }
-    let lean = home.store.series_as(&key(1), "train/loss", |p| p);
-    let lean = lean.await.unwrap();
+    let run = key(1);
+    let lean = home.store.series_as(&run, "train/loss", |p| p).await;
+    let lean = lean.unwrap();
     let steps: Vec<(u64, u32)> = lean.iter().map(|p| (p.step, p.attempt)).collect();
     let expected: Vec<(u64, u32)> = (0..16).map(|s| (s, if s < 4 { 1 } else { 3 })).collect();
     assert_eq!(steps, expected);
     let all = home.store.series(&key(1), "train/loss", true).await;
     let live: Vec<_> = all.unwrap().into_iter().filter(|p| !p.superseded).collect();
     assert_eq!(lean, live);
+}
+
+#[tokio::test]
+async fn a_stamp_changes_with_its_runs_and_with_no_other() {
+    let home = TestHome::new().await;
+    home.register(&run_file(1), &[]).await;
+    home.register(&run_file(2), &[]).await;
+    let runs = [key(1)];
+    let mut seen = vec![home.store.stamp_of(&runs).await.unwrap()];
+    let events = [
+        event(0, 1, started(&key(1), 0)),
+        event(1, 1, loss(0, 0, &[1.0])),
+    ];
+    home.store.ingest(&key(1), 1, 10, &events).await.unwrap();
+    seen.push(home.store.stamp_of(&runs).await.unwrap());
+    let events = [event(2, 1, loss(1, 0, &[1.0]))];
+    home.store.ingest(&key(1), 1, 20, &events).await.unwrap();
+    seen.push(home.store.stamp_of(&runs).await.unwrap());
+    home.decide(20, queued(&key(1))).await;
+    seen.push(home.store.stamp_of(&runs).await.unwrap());
+    seen.push(home.store.stamp_of(&[key(1), key(2)]).await.unwrap());
+    let last = home.store.stamp_of(&runs).await.unwrap();
+    let events = [event(0, 1, started(&key(2), 0))];
+    home.store.ingest(&key(2), 1, 10, &events).await.unwrap();
+    assert_eq!(home.store.stamp_of(&runs).await.unwrap(), last);
+    assert_eq!(last, seen[3]);
+    for (i, a) in seen.iter().enumerate() {
+        assert!(!seen[..i].contains(a), "stamp {i} is one of those before");
+    }
 }
 
 #[tokio::test]
