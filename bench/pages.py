@@ -111,7 +111,8 @@ def one_by_one(server, times):
 
 
 def viewers(server, home, example, seconds):
-    """64 of them, each looks at a page, reads it for two seconds, looks at the next."""
+    """64 of them, each looks at a page, reads it for two seconds, looks at the next; they did not all come at
+    the same instant, but within these two seconds."""
     places = [path for _, path, _ in addresses(server)]
     writer = subprocess.Popen([example, home, "--write", str(RATE), "--seconds", str(seconds + 2)], stdout=subprocess.PIPE, text=True)
     time.sleep(1)
@@ -120,6 +121,7 @@ def viewers(server, home, example, seconds):
     def look(number):
         times, errors = [], []
         turn = number
+        time.sleep(2 * number / VIEWERS)
         while time.monotonic() < end:
             try:
                 times.append(server.get(places[turn % len(places)])[0])

@@ -333,6 +333,15 @@ pub struct ExportArgs {
     /// Digits of our numbers in LaTeX
     #[arg(long, value_enum, default_value = "digits")]
     pub round: RoundName,
+    /// Of `--format submission`: row of the run, if not the last that has finished
+    #[arg(long)]
+    pub row: Option<String>,
+    /// Of `--format submission`: column of the run
+    #[arg(long)]
+    pub column: Option<String>,
+    /// Of `--format submission`: seed of the run, if not 1
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seed: Option<u64>,
 }
 
 /// How our numbers are rounded.

@@ -78,6 +78,38 @@ fn wrong_names_are_refused_with_the_nearest_right_one() {
 }
 
 #[test]
+fn a_submission_is_of_a_finished_run_of_a_table_with_held_labels() {
+    let bench = Bench::new();
+    let export = ["export", "tiny", "--format"];
+    let submission = ["export", "table7", "--format", "submission"];
+    refused(
+        &bench,
+        &[&export[..], &["submission"]].concat(),
+        &["tiny has no submission file", "--format csv"],
+    );
+    refused(
+        &bench,
+        &[&export[..], &["csv", "--seed", "2"]].concat(),
+        &["--row, --column and --seed", "--format submission"],
+    );
+    refused(
+        &bench,
+        &submission,
+        &["best / places365, seed 1", "new", "runner reproduce table7"],
+    );
+    refused(
+        &bench,
+        &[&submission[..], &["--row", "bets"]].concat(),
+        &["table7 has no row \"bets\"", "\"best\""],
+    );
+    refused(
+        &bench,
+        &[&submission[..], &["--seed", "9"]].concat(),
+        &["no seed 9", "seeds 1 to"],
+    );
+}
+
+#[test]
 fn slurm_without_its_programs_its_file_or_with_a_mistake_in_it_is_refused() {
     let bench = Bench::new();
     let arguments = ["reproduce", "tiny", "--executor", "slurm"];

@@ -20,8 +20,9 @@ use crate::error::Failure;
 
 /// What takes less is always made anew when something has changed.
 const SLOW: Duration = Duration::from_millis(100);
-/// Longest that something old is shown; longer only where making it takes most of that.
-const STALE: Duration = Duration::from_secs(10);
+/// Longest that something old is shown; longer only where making it takes most of that. It is made anew long
+/// before that, if anybody asks: on a busy machine the making takes seconds, and nobody shall wait for it.
+const STALE: Duration = Duration::from_secs(20);
 /// Longest that anything counts as new, should a file have changed that no stamp tells of.
 pub const KEPT: Duration = Duration::from_secs(60);
 /// Most that is kept at once; what was asked for longest ago goes first.
@@ -140,7 +141,7 @@ impl<V: Clone + Send + 'static> Remembered<V> {
                 return Ok(entry.value);
             }
             if entry.may_be_shown(&now, wanted) {
-                if entry.begun.elapsed() > (entry.took * REST).min(STALE / 2)
+                if entry.begun.elapsed() > (entry.took * REST).min(STALE / 4)
                     && let Ok(making) = slot.making.clone().try_lock_owned()
                 {
                     let made = make();

@@ -97,5 +97,5 @@ pub use eval::EvalSet;
 pub use loader::{Loader, LoaderConfig};
 pub use locate::locate;
 pub use preprocess::Layout;
-pub use seen::open_run;
+pub use seen::{open_run, open_test};
 pub use subset::subset;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use rungs_spec::protocol::{DatasetRef, KnownData};
 
 use crate::dataset::{Dataset, Split, open_as};
-use crate::datasets::FileLayout;
+use crate::datasets::{self, FileLayout};
 use crate::digest::{digest, digest_of_splits, fingerprint};
 use crate::error::DataError;
+use crate::locate;
 use crate::subset::subset;
 
 /// Both splits of a run.
@@ -65,6 +66,24 @@ pub fn open_run(
         train_blake3,
         val_blake3,
     })
+}
+
+/// The test images of a run's dataset, whose labels a server holds. Errors: no such dataset, or its test
+/// split is not there.
+pub fn open_test(data: &DatasetRef) -> Result<Arc<dyn Dataset>, DataError> {
+    let found;
+    let path = match &data.path {
+        Some(path) => path,
+        None => {
+            found = locate::locate(&data.name).ok_or_else(|| locate::missing(&data.name))?;
+            &found
+        }
+    };
+    let layout = match data.layout.as_deref() {
+        Some(layout) => FileLayout::parse(layout).map_err(DataError::Recipe)?,
+        None => FileLayout::of(&data.name, path)?,
+    };
+    datasets::open_test(&data.name, path, layout)
 }
 
 /// What the run file knows of both splits, if the files are still those.

@@ -156,6 +156,10 @@ pub fn notes(table: &Table) -> Vec<String> {
     if table.values().any(|(.., v)| v.unverified) {
         notes.push(UNVERIFIED.to_owned());
     }
+    let mut held = table.values().filter(|(.., v)| v.external);
+    if let Some(why) = held.find_map(|(.., v)| v.reason.as_ref()) {
+        notes.push(format!("External: {why}."));
+    }
     let timed: Vec<&Value> = table
         .values()
         .filter(|(_, column, _, metric, _)| is_timed(&metric.name) && !column.reference_only)

@@ -38,6 +38,8 @@ pub enum Command {
     Forward(ForwardArgs),
     /// Top-1 and top-5 of any weights
     Eval(EvalArgs),
+    /// What a finished run says of test images whose labels a server holds, as the file that it judges
+    Predict(PredictArgs),
     /// Benchmarks
     #[command(subcommand)]
     Bench(Bench),
@@ -136,6 +138,17 @@ pub struct EvalArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Directory of the run: recipe.json and its checkpoints, of which the last is used
+    #[arg(long)]
+    pub run_dir: PathBuf,
+    /// Where to compute: `cpu`, `cuda:0`, ...
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
 }
 
 /// `bench`.

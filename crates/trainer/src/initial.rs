@@ -45,7 +45,7 @@ pub fn read(run: &RunFile, key: &str, path: Option<&str>) -> Result<InitialFile,
 }
 
 /// The newest checkpoint of that kind that another run's events speak of.
-fn checkpoint_of(run_dir: &RunDir, which: CheckpointRef) -> Result<PathBuf, Failure> {
+pub fn checkpoint_of(run_dir: &RunDir, which: CheckpointRef) -> Result<PathBuf, Failure> {
     let suffix = match which {
         CheckpointRef::Best => "-best.safetensors",
         CheckpointRef::Last => "-last.safetensors",

@@ -134,6 +134,13 @@ pub fn parse(name: &str) -> Result<Device, String> {
     }
 }
 
+/// As [`parse`], of a device that is there.
+pub fn device(name: &str) -> Result<Device, Failure> {
+    let device = parse(name).map_err(Failure::permanent)?;
+    present(device)?;
+    Ok(device)
+}
+
 fn present(device: Device) -> Result<(), Failure> {
     match device {
         Device::Cuda(n) if n as i64 >= tch::Cuda::device_count() => {

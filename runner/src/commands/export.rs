@@ -6,6 +6,7 @@ use rungs_report::export::{Format, Round, export};
 use rungs_spec::experiment::Experiment;
 use rungs_spec::plan::{Options, World};
 
+use super::submission::submission;
 use crate::cli::{ExportArgs, FormatName, RoundName, SelectName};
 use crate::context::Context;
 use crate::{files, output};
@@ -18,19 +19,25 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
         profile,
         select,
         round,
+        row,
+        column,
+        seed,
     } = args;
     let format = match format {
-        FormatName::Csv => Format::Csv,
-        FormatName::Json => Format::Json,
-        FormatName::Markdown => Format::Markdown,
-        FormatName::Latex => Format::Latex,
-        FormatName::Html => Format::Html,
-        FormatName::Submission => bail!(
-            "{experiment} has no submission file: only a table whose labels are held by a server has \
-             one; choose --format csv, json, markdown, latex or html"
-        ),
+        FormatName::Csv => Some(Format::Csv),
+        FormatName::Json => Some(Format::Json),
+        FormatName::Markdown => Some(Format::Markdown),
+        FormatName::Latex => Some(Format::Latex),
+        FormatName::Html => Some(Format::Html),
+        FormatName::Submission => None,
     };
-    if matches!(round, RoundName::Sd) && !matches!(format, Format::Latex) {
+    if format.is_some() && (row.is_some() || column.is_some() || seed.is_some()) {
+        bail!(
+            "--row, --column and --seed are for --format submission, which is of one run; every other format \
+             holds the whole table"
+        );
+    }
+    if matches!(round, RoundName::Sd) && !matches!(format, Some(Format::Latex)) {
         bail!(
             "--round sd is for --format latex; every other format holds mean, deviation and n as they are"
         );
@@ -63,7 +70,10 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
         RoundName::Digits => Round::Digits,
         RoundName::Sd => Round::Sd,
     };
-    let text = export(&view.source(), format, round)?;
+    let text = match format {
+        Some(format) => export(&view.source(), format, round)?,
+        None => submission(context, &view, args).await?,
+    };
     match file {
         None => output::print(&text),
         Some(path) => {

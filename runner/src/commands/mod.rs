@@ -19,6 +19,7 @@ mod runs;
 mod series;
 mod show;
 mod status;
+mod submission;
 mod top_up;
 
 use crate::cli::{Cli, Command};

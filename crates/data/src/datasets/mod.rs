@@ -196,6 +196,27 @@ pub fn open(
     })
 }
 
+/// The test images of a dataset whose labels a server holds. Errors: no such dataset.
+pub fn open_test(
+    name: &str,
+    path: &Path,
+    layout: FileLayout,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let size = match layout {
+        FileLayout::Places365Standard | FileLayout::Places365Challenge => places365::Size::Small,
+        FileLayout::Places365StandardLarge | FileLayout::Places365ChallengeLarge => {
+            places365::Size::Large
+        }
+        _ => {
+            return Err(DataError::Recipe(format!(
+                "{name} has no test split whose labels a server holds, so there is nothing to submit; Places365 has \
+                 one, read by its own file lists"
+            )));
+        }
+    };
+    Ok(Arc::new(places365::test(name, path, size)?))
+}
+
 /// As [`open`], but a split that is simply not there is no error.
 pub fn find(
     name: &str,

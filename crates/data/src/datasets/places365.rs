@@ -10,6 +10,7 @@ use crate::error::DataError;
 
 const CATEGORIES: &str = "categories_places365.txt";
 const VAL: &str = "places365_val.txt";
+const TEST: &str = "places365_test.txt";
 
 /// Which list of training images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,64 @@ pub fn open(
     let (true, Some(dir)) = (file.is_file(), images_dir(root, list, size, split)) else {
         return Ok(None);
     };
+    let classes = categories(root)?;
+    let mut images = Vec::new();
+    for (line, name, label) in read(&file)? {
+        if label as usize >= classes.len() {
+            return Err(bad_line(
+                &file,
+                line,
+                format!("{label} is none of the {} categories", classes.len()),
+            ));
+        }
+        if !is_below(&name) {
+            return Err(bad_line(
+                &file,
+                line,
+                format!("{name:?} is no path below {}", dir.display()),
+            ));
+        }
+        images.push(Listed { name, label });
+    }
+    Ok(Some(Files::new(name, &dir, false, images, classes)))
+}
+
+/// The test images, whose labels the Places server holds: those that `places365_test.txt` lists, a name a
+/// line, in `test_256/` or `test_large/`. Their labels are all 0 and mean nothing.
+pub fn test(name: &str, root: &Path, size: Size) -> Result<Files, DataError> {
+    let (file, dir) = (root.join(TEST), root.join(format!("test_{}", size.word())));
+    for (there, path) in [(file.is_file(), &file), (dir.is_dir(), &dir)] {
+        if !there {
+            return Err(DataError::Missing {
+                dataset: name.to_owned(),
+                what: "its test split".to_owned(),
+                looked: path.display().to_string(),
+                cure: "fetch the test images and the file lists of Places365".to_owned(),
+            });
+        }
+    }
+    let classes = categories(root)?;
+    let text = std::fs::read_to_string(&file).map_err(|e| DataError::io(&file, e))?;
+    let mut images = Vec::new();
+    for (index, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
+        // One list of the releases has a number behind each name.
+        let name = line.split_whitespace().next().unwrap_or_default();
+        let name = name.trim_start_matches('/').to_owned();
+        if !is_below(&name) {
+            let problem = format!("{name:?} is no path below {}", dir.display());
+            return Err(bad_line(&file, index + 1, problem));
+        }
+        images.push(Listed { name, label: 0 });
+    }
+    Ok(Files::new(name, &dir, false, images, classes))
+}
+
+/// Names of the categories, in the order of their numbers.
+fn categories(root: &Path) -> Result<Vec<String>, DataError> {
     let categories = root.join(CATEGORIES);
     let mut classes: Vec<(u32, String)> = read(&categories)?
         .into_iter()
@@ -89,27 +148,12 @@ pub fn open(
             "fetch the file lists of Places365 again",
         ));
     }
-    let mut images = Vec::new();
-    for (line, name, label) in read(&file)? {
-        if label as usize >= classes.len() {
-            return Err(bad_line(
-                &file,
-                line,
-                format!("{label} is none of the {} categories", classes.len()),
-            ));
-        }
-        let below = |c: Component<'_>| matches!(c, Component::Normal(_));
-        if !Path::new(&name).components().all(below) {
-            return Err(bad_line(
-                &file,
-                line,
-                format!("{name:?} is no path below {}", dir.display()),
-            ));
-        }
-        images.push(Listed { name, label });
-    }
-    let classes = classes.into_iter().map(|(_, name)| name).collect();
-    Ok(Some(Files::new(name, &dir, false, images, classes)))
+    Ok(classes.into_iter().map(|(_, name)| name).collect())
+}
+
+fn is_below(name: &str) -> bool {
+    let below = |c: Component<'_>| matches!(c, Component::Normal(_));
+    !name.is_empty() && Path::new(name).components().all(below)
 }
 
 /// Lines of `NAME NUMBER`, with their numbers; a leading slash is dropped.
@@ -198,6 +242,38 @@ mod tests {
         let val = open(List::Standard, Size::Small, Split::Val).unwrap();
         assert_eq!((val.label(0), val.label(1)), (1, 0));
         assert!(open(List::Standard, Size::Large, Split::Val).is_none());
+    }
+
+    #[test]
+    fn test_images_come_by_name_without_labels() {
+        let dir = places(&[]);
+        let open = || test("places", dir.path(), Size::Small).map(|files| files.len());
+        let error = open().unwrap_err().to_string();
+        assert!(
+            error.contains("its test split") && error.contains("places365_test.txt"),
+            "{error}"
+        );
+        std::fs::write(
+            dir.path().join(TEST),
+            "Places365_test_00000002.jpg\n\nPlaces365_test_00000001.jpg\n",
+        )
+        .unwrap();
+        let error = open().unwrap_err().to_string();
+        assert!(error.contains("test_256"), "{error}");
+        std::fs::create_dir(dir.path().join("test_256")).unwrap();
+        let found = test("places", dir.path(), Size::Small).unwrap();
+        let names: Vec<_> = (0..found.len()).map(|i| found.image_name(i)).collect();
+        assert_eq!(
+            names,
+            ["Places365_test_00000001.jpg", "Places365_test_00000002.jpg"]
+        );
+        assert_eq!(found.classes(), 2);
+        std::fs::write(dir.path().join(TEST), "a.jpg\n../b.jpg\n").unwrap();
+        let error = open().unwrap_err().to_string();
+        assert!(
+            error.contains("places365_test.txt") && error.contains("line 2"),
+            "{error}"
+        );
     }
 
     #[test]

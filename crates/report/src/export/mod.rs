@@ -154,11 +154,18 @@ pub fn export(source: &Source<'_>, format: Format, round: Round) -> Result<Strin
         Format::Html => html::render(source),
         Format::Submission => Err(ReportError::NotForThisTable {
             format: "submission".to_owned(),
-            why: format!(
-                "it holds predictions for a test set whose labels are held elsewhere, and every metric of {} is \
-                 computed here. Use csv, json, markdown, latex or html",
-                table.experiment
-            ),
+            why: if table.metrics.iter().any(|m| m.name.starts_with("test/")) {
+                format!(
+                    "it holds predictions, which a trainer makes: `runner export {} --format submission`",
+                    table.experiment
+                )
+            } else {
+                format!(
+                    "it holds predictions for a test set whose labels are held elsewhere, and every metric of {} is \
+                     computed here. Use csv, json, markdown, latex or html",
+                    table.experiment
+                )
+            },
         }),
     }
 }

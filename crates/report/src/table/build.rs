@@ -259,7 +259,7 @@ impl<'a> Builder<'a> {
             .any(|(_, r)| r.evaluations.iter().any(|e| e.split == "test"));
         if name.starts_with("test/") && !evaluated {
             value.external = true;
-            value.reason = Some("the labels of this split are held elsewhere".into());
+            value.reason = Some(held(&planned.recipe.dataset, &self.plan.experiment.name));
             return;
         }
         let shown: Vec<f64> = self
@@ -315,5 +315,18 @@ fn source(metric: &Metric) -> Source {
         Some("model") => Source::Counted,
         Some("val" | "test" | "backbone") => Source::Evaluated,
         _ => Source::NotKept,
+    }
+}
+
+/// Why a test cell has no value: Table 7's labels are the Places server's.
+fn held(dataset: &str, experiment: &str) -> String {
+    if dataset.contains("places365") {
+        format!(
+            "labels held by the server: `runner export {experiment} --format submission` writes the file that it judges"
+        )
+    } else {
+        format!(
+            "labels held by the server, of another dataset than this profile's {dataset}, which has no test split"
+        )
     }
 }

@@ -321,6 +321,8 @@ fn counts_are_exact_times_are_not_judged_and_held_labels_are_external() {
         (&external["paper"], &external["mean"], &external["external"]),
         (&57.18.into(), &().into(), &true.into())
     );
+    let why = external["reason"].as_str().unwrap();
+    assert!(why.starts_with("labels held by the server"), "{why}");
     let reference = table.cell("resnet50", "printed").unwrap();
     assert_eq!(
         (reference.status, reference.metrics["model/macs"].paper),

@@ -4,6 +4,7 @@ mod bench;
 mod bench_detection;
 mod bench_operator;
 mod inspect;
+mod predict;
 mod print;
 mod recipe_file;
 mod schedule;
@@ -23,6 +24,7 @@ pub fn execute(command: Command) -> i32 {
         Command::Schedule { recipe, csv: _ } => schedule::schedule(&recipe),
         Command::Forward(args) => weights_in::forward(&args),
         Command::Eval(args) => weights_in::eval(&args),
+        Command::Predict(args) => predict::predict(&args),
         Command::Bench(Bench::Step(args)) => bench::step(&args),
         Command::Bench(Bench::Detection(args)) => bench_detection::detection(&args),
         Command::Bench(Bench::Operator(args)) => bench_operator::operator(&args),

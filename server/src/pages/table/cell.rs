@@ -226,6 +226,7 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
                     None => "not timed".to_owned(),
                 }
             }
+            _ if value.external => "labels held by the server".to_owned(),
             _ => small(value, cell, head, &live),
         },
         title: title(value, cell, head),
