@@ -114,10 +114,12 @@ fn predictions_score_what_the_last_evaluation_scored() {
         top5 += usize::from(classes.contains(label));
     }
     let events = run.events(1).into_iter();
-    let metrics = events.filter_map(|event| match event.kind {
-        EventKind::Evaluation { metrics, .. } => Some(metrics),
-        _ => None,
-    });
+    let metrics: Vec<_> = events
+        .filter_map(|event| match event.kind {
+            EventKind::Evaluation { metrics, .. } => Some(metrics),
+            _ => None,
+        })
+        .collect();
     let last = metrics.last().expect("an evaluation");
     let percent = |right: usize| 100.0 * right as f64 / labels.len() as f64;
     assert_eq!(last["val/top1"].0, percent(top1));
