@@ -11,10 +11,30 @@ use support::{Run, run_file, small_recipe};
 
 const CLASSES: usize = 7;
 
-/// An image of noise around a colour of its class, as binary PPM.
+/// An image of noise around a colour of its class, as a bitmap of 24 bits a pixel.
 fn image(path: &Path, class: usize, number: usize) {
-    let (side, mut state) = (30 + number % 5, (class * 1000 + number) as u32);
-    let mut bytes = format!("P6 {side} {side} 255\n").into_bytes();
+    // A side of whole words: rows need no padding.
+    let (side, mut state) = (28 + 4 * (number % 3), (class * 1000 + number) as u32);
+    let size = (54 + 3 * side * side) as u32;
+    let mut bytes = b"BM".to_vec();
+    let header = [
+        size,
+        0,
+        54,
+        40,
+        side as u32,
+        side as u32,
+        1 | 24 << 16,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    header
+        .iter()
+        .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
     for _ in 0..side * side {
         for channel in 0..3 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -34,7 +54,7 @@ fn places(root: &Path) -> Vec<usize> {
     for class in 0..CLASSES {
         lists[0] += &format!("/c/class{class} {class}\n");
         for number in 0..20 {
-            let name = format!("c/class{class}/{number}.ppm");
+            let name = format!("c/class{class}/{number}.bmp");
             image(&root.join("data_256").join(&name), class, number);
             lists[1] += &format!("/{name} {class}\n");
         }
@@ -42,7 +62,7 @@ fn places(root: &Path) -> Vec<usize> {
     for number in 0..40 {
         let class = (number * 5) % CLASSES;
         for (split, list) in [("val", 2), ("test", 3)] {
-            let name = format!("Places365_{split}_{number:08}.ppm");
+            let name = format!("Places365_{split}_{number:08}.bmp");
             image(
                 &root.join(format!("{split}_256/{name}")),
                 class,
@@ -100,7 +120,7 @@ fn predictions_score_what_the_last_evaluation_scored() {
     assert_eq!(text.lines().count(), labels.len());
     for (number, (line, label)) in text.lines().zip(&labels).enumerate() {
         let words: Vec<&str> = line.split(' ').collect();
-        assert_eq!(words[0], format!("Places365_test_{number:08}.ppm"));
+        assert_eq!(words[0], format!("Places365_test_{number:08}.bmp"));
         let classes: Vec<usize> = words[1..]
             .iter()
             .map(|w| w.parse().expect("a class"))

@@ -7,9 +7,7 @@ use crate::dataset::Dataset;
 use crate::error::DataError;
 
 /// What the field calls an image by its name's end.
-const EXTENSIONS: [&str; 9] = [
-    "jpg", "jpeg", "png", "bmp", "gif", "ppm", "webp", "tif", "tiff",
-];
+const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff"];
 
 /// Whether a file's name is that of an image. Hidden files (`._x.jpg` of macOS) are none.
 pub(super) fn is_image(name: &str) -> bool {
