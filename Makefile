@@ -78,7 +78,7 @@ bench-pages: build ## the dashboard over 10,000 runs and 10^8 points: times of e
 gpu-check: build fashion-mnist ## check the CUDA path on this machine's GPUs (docs/GPU.md); says so where there is none
 	@scripts/gpu-check $(ARGS)
 
-docs-screenshots: build test-tools ## the README's pictures anew, from ./results (or RUNGS_HOME)
+docs-screenshots: build test-tools ## pictures of every page into docs/images, from ./results (or RUNGS_HOME)
 	@scripts/docs-screenshots
 
 # ---- installation

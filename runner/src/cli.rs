@@ -302,6 +302,10 @@ pub enum FormatName {
     Html,
     /// The file that a benchmark's server takes.
     Submission,
+    /// A picture: a figure's, or a table's curves.
+    Svg,
+    /// The same as pixels.
+    Png,
 }
 
 /// Which epoch's value a table shows.
@@ -336,9 +340,12 @@ pub struct ExportArgs {
     /// Of `--format submission`: row of the run, if not the last that has finished
     #[arg(long)]
     pub row: Option<String>,
-    /// Of `--format submission`: column of the run
+    /// Of `--format submission`: column of the run; of a table's picture: column whose curves are drawn
     #[arg(long)]
     pub column: Option<String>,
+    /// Of a figure's picture: its panel, a letter as in the paper
+    #[arg(long, value_name = "LETTER", value_parser = clap::value_parser!(char))]
+    pub panel: Option<char>,
     /// Of `--format submission`: seed of the run, if not 1
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub seed: Option<u64>,

@@ -51,6 +51,15 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints a file as it is, byte by byte. As of [`print`], a reader may have seen enough.
+pub fn print_bytes(content: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(content).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.context("cannot write to standard output"),
+    }
+}
+
 /// Prints a result as JSON.
 pub fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(value)?)

@@ -173,3 +173,32 @@ fn every_table_compiles() {
         }
     }
 }
+
+#[test]
+fn pictures_for_a_paper_are_files_without_a_server() {
+    let golden = Golden::new();
+    let file = |name: &str| golden.dir.path().join(name);
+    for (experiment, name, said) in [
+        ("figure1", "one.svg", "Architecture of ResNet-50"),
+        ("figure3", "three.svg", "by epoch"),
+        ("golden", "golden.svg", "by epoch"),
+    ] {
+        let path = file(name);
+        let path = path.to_str().unwrap();
+        golden.run(&["export", experiment, "--format", "svg", "-o", path]);
+        let svg = std::fs::read_to_string(path).unwrap();
+        assert!(
+            svg.starts_with("<svg") && svg.contains(said),
+            "{name}: {svg}"
+        );
+    }
+    // What the table's page draws: a curve a row that has points.
+    let drawn = std::fs::read_to_string(file("golden.svg")).unwrap();
+    assert!(drawn.matches("<polyline").count() > 1, "{drawn}");
+    for experiment in ["figure2", "golden"] {
+        let path = file("picture.png");
+        let path = path.to_str().unwrap();
+        golden.run(&["export", experiment, "--format", "png", "-o", path]);
+        assert!(std::fs::read(path).unwrap().starts_with(b"\x89PNG"));
+    }
+}

@@ -78,6 +78,44 @@ fn wrong_names_are_refused_with_the_nearest_right_one() {
 }
 
 #[test]
+fn a_picture_is_of_what_has_one() {
+    let bench = Bench::new();
+    let export = |rest: &[&'static str]| [&["export"], rest].concat();
+    for (arguments, words) in [
+        (
+            &["table4", "--format", "svg", "--panel", "b"][..],
+            &["table4 is a table", "--panel"][..],
+        ),
+        (
+            &["figure3", "--format", "svg", "--column", "bs256"],
+            &["figure3 is a figure", "--column"],
+        ),
+        (
+            &["figure3", "--format", "png", "--panel", "q"],
+            &["no panel 16", "it has 2"],
+        ),
+        (
+            &["figure3", "--format", "png", "--panel", "3"],
+            &["letters"],
+        ),
+        (
+            &["table4", "--format", "svg", "--column", "bs255"],
+            &["no column \"bs255\"", "bs256"],
+        ),
+        (
+            &["table4", "--format", "svg", "--seed", "2"],
+            &["--format submission"],
+        ),
+        (&["table4", "--format", "csv", "--panel", "a"], &["--panel"]),
+        (&["figure1", "--format", "csv"], &["--format svg"]),
+        (&["figure9", "--format", "svg"], &["figure9"]),
+    ] {
+        refused(&bench, &export(arguments), words);
+    }
+    assert!(!bench.home.exists(), "nothing was made");
+}
+
+#[test]
 fn a_submission_is_of_a_finished_run_of_a_table_with_held_labels() {
     let bench = Bench::new();
     let export = ["export", "tiny", "--format"];

@@ -1,7 +1,8 @@
 //! `/charts/line.svg` (metrics of runs, or means of groups of runs), `/charts/table.svg` (a table's rows,
 //! mean over seeds) and `/charts/figure.svg` (a panel of a figure): pictures at addresses of their own, drawn
 //! by `rungs_report::chart` from all points. The same addresses with `.png` give pixels, and with `.json` the
-//! points as drawn, for the read-out under the pointer. `/charts/diagram.svg` is a figure's block diagram.
+//! points as drawn, for the read-out under the pointer. `/charts/diagram.svg` (and `.png`)
+//! is a figure's block diagram.
 
 pub(crate) mod figure;
 mod line;
@@ -28,6 +29,44 @@ use crate::view::View;
 /// Runs that one picture, or one comparison, may show.
 pub const MOST_RUNS: usize = 64;
 
+/// A picture of an experiment for a paper: a figure's panel or block diagram, or a table's curves.
+#[derive(Debug, Clone, Default)]
+pub struct Picture {
+    /// File stem.
+    pub experiment: String,
+    /// Profile; the file's default without.
+    pub profile: Option<String>,
+    /// Of a table: the column whose curves are drawn; its last one without.
+    pub column: Option<String>,
+    /// Of a figure: the panel, from 0.
+    pub panel: Option<usize>,
+    /// Pixels instead of SVG.
+    pub png: bool,
+}
+
+/// The picture's file, light, as `/charts/` draws it. Errors: those of its address.
+pub async fn picture_of(dashboard: &Dashboard, of: &Picture) -> Result<Bytes, Failure> {
+    let view = dashboard
+        .view(&of.experiment, of.profile.as_deref(), Select::Last)
+        .await?;
+    let asked = Asked {
+        experiment: Some(of.experiment.clone()),
+        profile: of.profile.clone(),
+        column: of.column.clone(),
+        panel: of.panel.map(|panel| panel.to_string()),
+        theme: Some("light".to_owned()),
+        ..Asked::default()
+    };
+    let format = if of.png { "png" } else { "svg" };
+    match &view.experiment.figure {
+        Some(figure) if figure.panels.is_empty() => {
+            figure::diagram_file(dashboard, &asked, format).await
+        }
+        Some(_) => draw(format, &figure::spec(dashboard, &asked).await?),
+        None => draw(format, &table(dashboard, &asked).await?),
+    }
+}
+
 /// What to draw; all text, so that a bad value is answered with its name.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 pub struct Asked {
@@ -39,6 +78,9 @@ pub struct Asked {
     superseded: Option<String>,
     /// `0`: no marks where attempts began (of one run).
     restarts: Option<String>,
+    /// Colours of the curves of `line`, 0 to 4, separated by commas: one for each run, or with `mean` for
+    /// each group. Without, each curve has its own.
+    colours: Option<String>,
     /// `0`: no bands.
     band: Option<String>,
     /// Experiment (`table`, `figure`, `diagram`).
@@ -109,6 +151,26 @@ impl Asked {
             .collect()
     }
 
+    /// `colours=` of so many curves. Errors: no numbers, more or fewer of them, or several metrics, whose
+    /// curves could then not be told apart.
+    fn colours(&self, curves: usize, metrics: usize) -> Result<Option<Vec<usize>>, Failure> {
+        let Some(text) = self.colours.as_deref().filter(|t| !t.is_empty()) else {
+            return Ok(None);
+        };
+        let colours = text.split(',').map(|part| number("colours", Some(part)));
+        let colours = colours
+            .map(|found| found.map(Option::unwrap_or_default))
+            .collect::<Result<Vec<usize>, Failure>>()?;
+        if colours.len() != curves || metrics != 1 {
+            let message = format!(
+                "colours={text} names {} for {curves} curves of {metrics} metrics; it takes one for each curve of one metric.",
+                colours.len()
+            );
+            return Err(Failure::bad_request("bad_chart", message));
+        }
+        Ok(Some(colours))
+    }
+
     fn spec(&self) -> Result<ChartSpec, Failure> {
         let plain = ChartSpec::default();
         Ok(ChartSpec {
@@ -137,15 +199,16 @@ pub async fn get(
         Failure::not_found(
             "no_such_chart",
             format!(
-                "There is no chart {name:?}; there are line.svg, table.svg and figure.svg, all three as .png and .json, and diagram.svg."
+                "There is no chart {name:?}; there are line.svg, table.svg and figure.svg, all three as .png and .json, and diagram.svg as .png."
             ),
         )
     };
     if !matches!(format, "svg" | "png" | "json") {
         return Err(nothing());
     }
-    if kind == "diagram" && format == "svg" {
-        return figure::diagram(&dashboard, &asked).await;
+    if kind == "diagram" && format != "json" {
+        let content = figure::diagram_file(&dashboard, &asked, format).await?;
+        return Ok(answer(format, content));
     }
     if kind == "line" {
         return line_chart(&dashboard, &name, asked).await;

@@ -246,3 +246,42 @@ async fn an_empty_home_says_how_to_begin() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("There is no database"), "{body}");
 }
+
+#[tokio::test]
+async fn a_side_has_its_rows_colour_in_key_and_curve() {
+    let dir = tempfile::tempdir().unwrap();
+    let (app, keys) = site(&dir).await;
+    let key = |row: &str| keys(row, "bs1024")[0].clone();
+    // Rows of table4 in their order: linear-scaling, warmup, zero-gamma, no-bias-decay, fp16.
+    let path = format!("/compare?runs={},{}", key("no-bias-decay"), key("warmup"));
+    let html = page(&app, &path).await;
+    let colours_of = |html: &str| -> Vec<String> {
+        let numbers = html.split("id=\"numbers\"").nth(1).unwrap();
+        let numbers = numbers.split("</section>").next().unwrap();
+        let keys = numbers.split("class=\"key k").skip(1);
+        keys.map(|rest| rest[..1].to_owned()).collect()
+    };
+    assert_eq!(colours_of(&html), ["3", "1"]);
+    assert!(html.contains("colours=3,1&amp;"), "the chart's address");
+    let runs = [key("no-bias-decay"), key("warmup")].map(|k| k[..16].to_owned());
+    let chart = format!(
+        "/charts/line.json?runs={}&colours=3,1&metric=val/top1",
+        runs.join(",")
+    );
+    let drawn: Value = serde_json::from_str(&page(&app, &chart).await).unwrap();
+    let series = drawn["series"].as_array().unwrap();
+    let colours: Vec<u64> = series
+        .iter()
+        .map(|s| s["colour"].as_u64().unwrap())
+        .collect();
+    assert_eq!(colours, [3, 1]);
+    // Two seeds of a row, one by one, would look alike: they are told apart by place.
+    let seeds = &keys("warmup", "bs1024")[..2];
+    let html = page(&app, &format!("/compare?runs={}", seeds.join(","))).await;
+    assert_eq!(colours_of(&html), ["0", "1"]);
+    // As many colours as curves.
+    for colours in ["3", "3,1,2", "a,b"] {
+        let chart = format!("/charts/line.svg?runs={}&colours={colours}", runs.join(","));
+        assert_eq!(ask(&app, &chart).await.0, StatusCode::BAD_REQUEST);
+    }
+}

@@ -215,6 +215,12 @@ async fn figures_1_and_2_are_drawn_from_the_models_layers() {
     ] {
         assert!(svg.contains(wanted), "{wanted} is missing: {svg}");
     }
+    let png = "/charts/diagram.png?experiment=figure1&theme=dark";
+    let (status, headers, _) = send(&app, png).await;
+    assert_eq!(
+        (status, headers["content-type"].to_str().unwrap()),
+        (StatusCode::OK, "image/png")
+    );
     let two = text(&app, "/charts/diagram.svg?experiment=figure2&width=340").await;
     for wanted in [
         "was stride 2",
@@ -264,7 +270,11 @@ async fn what_cannot_be_drawn_is_refused_by_name() {
             "no block diagram",
         ),
         ("/tables/figure1.csv", 400, "block diagram"),
-        ("/charts/diagram.png?experiment=figure1", 404, "diagram.svg"),
+        (
+            "/charts/diagram.json?experiment=figure1",
+            404,
+            "diagram.svg as .png",
+        ),
         (
             "/charts/diagram.svg?experiment=figure1&theme=pink",
             400,

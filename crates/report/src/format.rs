@@ -85,9 +85,28 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Joules as people pay for them: 820 J, 12.3 Wh, 4.56 kWh.
+pub fn energy(joules: f64) -> String {
+    let wh = joules / 3600.0;
+    match wh.abs() {
+        x if x < 0.995 => format!("{joules:.0} J"),
+        x if x < 995.0 => format!("{wh:.1} Wh"),
+        _ => format!("{:.2} kWh", wh / 1000.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn energy_has_the_unit_that_fits() {
+        assert_eq!(energy(820.4), "820 J");
+        assert_eq!(energy(3600.0), "1.0 Wh");
+        assert_eq!(energy(44_280.0), "12.3 Wh");
+        assert_eq!(energy(3_599_999.0), "1.00 kWh");
+        assert_eq!(energy(16_416_000.0), "4.56 kWh");
+    }
 
     #[test]
     fn numbers_read_as_people_write_them() {

@@ -32,6 +32,10 @@ pub fn render(table: &Table, width: usize, colour: bool) -> String {
         out.push_str(&pen.paint(DIM, &format!("  ({reference})")));
     }
     out.push('\n');
+    if table.metrics.is_empty() {
+        // A block diagram: nothing is measured.
+        return out + &pen.paint(DIM, &wrap(&table.profile_note, width)) + "\n";
+    }
     for metric in &table.metrics {
         out.push('\n');
         block(table, metric, width, &pen, &mut out);

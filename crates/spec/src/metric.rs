@@ -128,6 +128,27 @@ pub const METRICS: &[Metric] = &[
         Direction::None,
     ),
     m(
+        "system/gpu_busy",
+        "GPU busy, mean of the epoch",
+        "%",
+        0,
+        Direction::None,
+    ),
+    m(
+        "system/gpu_memory_bytes",
+        "GPU memory in use, most of the epoch",
+        "bytes",
+        0,
+        Direction::None,
+    ),
+    m(
+        "system/gpu_energy_j",
+        "GPU energy of the epoch",
+        "J",
+        0,
+        Direction::None,
+    ),
+    m(
         "system/cpu_s",
         "CPU time of the attempt",
         "s",

@@ -116,6 +116,8 @@ pub struct Provenance {
     pub cpu: String,
     /// Devices computed on.
     pub device: String,
+    /// Models of the GPUs among them.
+    pub gpus: Vec<String>,
     /// Version of libtorch.
     pub libtorch: String,
     /// Version of the trainer.

@@ -18,6 +18,8 @@ pub struct Environment {
     pub driver: Option<String>,
     /// Device computed on.
     pub device: String,
+    /// Models of the GPUs among them; empty on a CPU, or where the driver does not tell.
+    pub gpus: Vec<String>,
     /// libtorch's compute threads.
     pub compute_threads: u32,
     /// Version of the trainer.
@@ -101,6 +103,15 @@ fn gpu_name(i: i64) -> Option<String> {
     text.lines()
         .find_map(|line| line.strip_prefix("Model:"))
         .map(|name| name.trim().to_owned())
+}
+
+/// Models of the GPUs among these devices, as far as the driver tells.
+pub fn gpu_names(devices: &[tch::Device]) -> Vec<String> {
+    let name = |device: &tch::Device| match device {
+        tch::Device::Cuda(i) => gpu_name(i64::try_from(*i).ok()?),
+        _ => None,
+    };
+    devices.iter().filter_map(name).collect()
 }
 
 /// Version of NVIDIA's kernel module, if it is loaded.

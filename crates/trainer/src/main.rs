@@ -33,6 +33,7 @@ mod environment;
 mod evaluate;
 mod events;
 mod failure;
+mod gpu;
 mod init;
 mod initial;
 mod loss;

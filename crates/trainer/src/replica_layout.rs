@@ -107,9 +107,13 @@ impl ReplicaLayout {
 
     /// `cpu`, or `cuda:0 cuda:1`.
     pub fn names(&self) -> String {
-        let parts = self.parts(1);
-        let names: Vec<String> = parts.iter().map(|part| name(part.device)).collect();
+        let names: Vec<String> = self.devices().into_iter().map(name).collect();
         names.join(" ")
+    }
+
+    /// Where it computes.
+    pub fn devices(&self) -> Vec<Device> {
+        self.parts(1).into_iter().map(|part| part.device).collect()
     }
 }
 

@@ -18,6 +18,7 @@ use crate::environment;
 use crate::evaluate;
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::gpu::Meter;
 use crate::loss_scale::Scale;
 use crate::pictures;
 use crate::readback::Readback;
@@ -52,6 +53,8 @@ pub struct Session<'a> {
     checkpointed: Instant,
     at: Position,
     readback: Readback,
+    /// `None` on a CPU.
+    gpus: Option<Meter>,
     /// Images of the epoch that could not be decoded, as `max_corrupt` allows; since the attempt began.
     corrupt: u64,
     epoch_started: Instant,
@@ -186,6 +189,16 @@ impl Session<'_> {
                 "system/images_per_s".to_owned(),
                 Num(self.readback.images_per_s),
             );
+        }
+        if let Some(gpus) = &mut self.gpus {
+            let now = gpus.read();
+            let told = [
+                ("system/gpu_busy", now.busy),
+                ("system/gpu_memory_bytes", now.memory_bytes),
+                ("system/gpu_energy_j", now.energy_j),
+            ];
+            let told = told.into_iter();
+            metrics.extend(told.filter_map(|(name, value)| Some((name.to_owned(), Num(value?)))));
         }
         if self.run.recipe.max_corrupt > 0 {
             let corrupt = Num(self.corrupt as f64);

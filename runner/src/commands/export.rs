@@ -1,11 +1,14 @@
 //! `runner export`: an experiment's table in some format, on standard output or in a file.
 
+use std::path::Path;
+
 use anyhow::bail;
 use rungs_report::Select;
 use rungs_report::export::{Format, Round, export};
 use rungs_spec::experiment::Experiment;
 use rungs_spec::plan::{Options, World};
 
+use super::picture::picture;
 use super::submission::submission;
 use crate::cli::{ExportArgs, FormatName, RoundName, SelectName};
 use crate::context::Context;
@@ -22,19 +25,26 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
         row,
         column,
         seed,
+        panel,
     } = args;
+    if matches!(format, FormatName::Svg | FormatName::Png) {
+        return picture(context, args).await;
+    }
     let format = match format {
         FormatName::Csv => Some(Format::Csv),
         FormatName::Json => Some(Format::Json),
         FormatName::Markdown => Some(Format::Markdown),
         FormatName::Latex => Some(Format::Latex),
         FormatName::Html => Some(Format::Html),
-        FormatName::Submission => None,
+        FormatName::Submission | FormatName::Svg | FormatName::Png => None,
     };
+    if panel.is_some() {
+        bail!("--panel is for --format svg and png: a table has no panels");
+    }
     if format.is_some() && (row.is_some() || column.is_some() || seed.is_some()) {
         bail!(
-            "--row, --column and --seed are for --format submission, which is of one run; every other format \
-             holds the whole table"
+            "--row, --column and --seed are for --format submission, which is of one run (and --column for svg \
+             and png, which draw one column); every other format holds the whole table"
         );
     }
     if matches!(round, RoundName::Sd) && !matches!(format, Some(Format::Latex)) {
@@ -76,14 +86,17 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
     };
     match file {
         None => output::print(&text),
-        Some(path) => {
-            files::write_atomically(path, text.as_bytes())?;
-            if !context.quiet {
-                eprintln!("wrote {}", path.display());
-            }
-            Ok(())
-        }
+        Some(path) => write(context, path, text.as_bytes()),
     }
+}
+
+/// Into the file, and says so.
+pub(super) fn write(context: &Context, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    files::write_atomically(path, content)?;
+    if !context.quiet {
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(())
 }
 
 /// One line if the table is of a text that was applied and the file has another one by now: results

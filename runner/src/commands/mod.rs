@@ -12,6 +12,7 @@ mod doctor;
 mod export;
 mod list;
 mod logs;
+mod picture;
 mod plan;
 mod reindex;
 mod reproduce;

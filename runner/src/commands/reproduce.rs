@@ -158,6 +158,12 @@ async fn finish(
     if !context.quiet && !context.json {
         let command = "runner export";
         let name = &plans[0].experiment.name;
+        if plans.iter().all(|plan| plan.runs.is_empty()) {
+            eprintln!(
+                "Drawn by `{command} {name} --format svg` (or png), and in `runner dashboard`."
+            );
+            return Ok(());
+        }
         if nothing_new {
             eprintln!("Nothing was retrained: all runs were done already.");
         }

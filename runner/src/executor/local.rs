@@ -76,6 +76,8 @@ impl Launch<'_> {
             .stderr(error_log);
         if let Some(devices) = &self.visible_devices {
             command.env("CUDA_VISIBLE_DEVICES", devices);
+            // As nvidia-smi and NVML count, not the fastest first.
+            command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
         }
         own_session(&mut command);
         let child = tokio::process::Command::from(command)

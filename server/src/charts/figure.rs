@@ -1,12 +1,12 @@
 //! `/charts/figure`: one panel of a figure, a curve per series, mean over its table's seeds; and
-//! `/charts/diagram.svg`: the block diagram of a figure that names models.
+//! `/charts/diagram.svg` or `.png`: the block diagram of a figure that names models.
 
-use axum::response::Response;
+use axum::body::Bytes;
 use rungs_report::chart::{self, ChartSeries, ChartSpec, XKind};
 use rungs_spec::metric;
 
 use super::line::{Curve, live, load};
-use super::{Asked, number, picture, word};
+use super::{Asked, number, word};
 use crate::error::Failure;
 use crate::figure::{self, FigureView};
 use crate::state::Dashboard;
@@ -31,8 +31,12 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
     Ok(spec)
 }
 
-/// `/charts/diagram.svg`
-pub(super) async fn diagram(dashboard: &Dashboard, asked: &Asked) -> Result<Response, Failure> {
+/// `/charts/diagram.svg` and `.png`
+pub(super) async fn diagram_file(
+    dashboard: &Dashboard,
+    asked: &Asked,
+    format: &str,
+) -> Result<Bytes, Failure> {
     let figure = figure_of(dashboard, asked).await?;
     let Some(diagram) = &figure.diagram else {
         let name = &figure.experiment.name;
@@ -42,7 +46,12 @@ pub(super) async fn diagram(dashboard: &Dashboard, asked: &Asked) -> Result<Resp
         ));
     };
     let width = number("width", asked.width.as_deref())?.unwrap_or(1200);
-    Ok(picture(diagram.svg(width, word(asked.theme.as_deref())?)))
+    let theme = word(asked.theme.as_deref())?;
+    let refuse = |e: rungs_report::ReportError| Failure::bad_request("bad_chart", e.to_string());
+    Ok(match format {
+        "png" => Bytes::from(diagram.png(width, theme).map_err(refuse)?),
+        _ => Bytes::from(diagram.svg(width, theme)),
+    })
 }
 
 /// Puts the curves of a panel into a chart. Returns which curves of the figure have points, in the order of

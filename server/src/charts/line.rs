@@ -166,6 +166,12 @@ pub(super) async fn spec(
             place += group.len().saturating_sub(1) * metrics.len();
         }
     }
+    if let Some(colours) = asked.colours(curves_in_all, metrics.len())? {
+        let all = spec.series.iter_mut().chain(&mut spec.behind);
+        all.for_each(|curve| curve.colour = colours[curve.colour]);
+        let bands = spec.bands.iter_mut();
+        bands.for_each(|band| band.colour = colours[band.colour]);
+    }
     spec.made_of = mean.then_some(made_of);
     spec.runs = keys.len();
     spec.title = metric::find(metrics[0]).map_or_else(String::new, |m| m.title.to_owned());

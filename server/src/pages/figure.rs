@@ -212,11 +212,10 @@ fn downloads(figure: &FigureView) -> Vec<Link> {
     };
     let mut links = Vec::new();
     if figure.diagram.is_some() {
-        links.push(link(
-            "SVG".to_owned(),
-            format!("/charts/diagram.svg?{query}&theme=light"),
-            true,
-        ));
+        for format in ["svg", "png"] {
+            let href = format!("/charts/diagram.{format}?{query}&theme=light");
+            links.push(link(format.to_uppercase(), href, true));
+        }
     }
     for at in 0..figure.figure.panels.len() {
         for format in ["svg", "png"] {

@@ -13,7 +13,7 @@ use super::theme::{self, INK, LINE, MUTE, PANEL};
 pub(super) const FONT: &str =
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
 /// plotters divides font sizes by this before writing them.
-const FONT_SCALE: f64 = 1.24;
+pub(super) const FONT_SCALE: f64 = 1.24;
 type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 /// What a backend draws on.

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use plotters::backend::BitMapBackend;
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
@@ -14,14 +15,25 @@ use crate::error::ReportError;
 /// Device pixels a side of which one pixel is the mean: smooth lines and letters.
 const SAMPLES: u32 = 3;
 /// Pixels of the largest picture: nine times as many are held in memory while it is drawn.
-const MOST: u32 = 4_000_000;
+const MOST: u64 = 4_000_000;
 
 /// Draws curves as a PNG of `width` x `height` pixels. `Theme::Auto` is light here: a bitmap cannot
 /// follow its reader. Errors are those of [`super::line`], and a picture of more than 4 megapixels.
 pub fn png(spec: &ChartSpec) -> Result<Vec<u8>, ReportError> {
     check(spec)?;
-    let (w, h) = (spec.width, spec.height);
-    if w * h > MOST {
+    picture(spec.width, spec.height, |root, k| {
+        draw(root, &Layout::new(spec), k, Kind::Bitmap)
+            .map_err(|e| ReportError::Chart(e.to_string()))
+    })
+}
+
+/// What `paint` draws with so many device pixels to a pixel, as a PNG of `w` x `h` pixels.
+pub(super) fn picture(
+    w: u32,
+    h: u32,
+    paint: impl FnOnce(&DrawingArea<BitMapBackend<'_>, Shift>, f64) -> Result<(), ReportError>,
+) -> Result<Vec<u8>, ReportError> {
+    if u64::from(w) * u64::from(h) > MOST {
         return Err(ReportError::Chart(format!(
             "{w} x {h} px is more than a PNG's 4 megapixels; ask for the SVG"
         )));
@@ -31,8 +43,7 @@ pub fn png(spec: &ChartSpec) -> Result<Vec<u8>, ReportError> {
     let mut big = vec![0u8; big_w as usize * big_h as usize * 3];
     {
         let root = BitMapBackend::with_buffer(&mut big, (big_w, big_h)).into_drawing_area();
-        draw(&root, &Layout::new(spec), f64::from(SAMPLES), Kind::Bitmap)
-            .map_err(|e| ReportError::Chart(e.to_string()))?;
+        paint(&root, f64::from(SAMPLES))?;
     }
     encode(&reduced(&big, w as usize, h as usize), w, h).map_err(|e| ReportError::Write {
         format: "png",

@@ -136,7 +136,7 @@ pub fn export(source: &Source<'_>, format: Format, round: Round) -> Result<Strin
         return Err(ReportError::NotForThisTable {
             format: word(format).to_owned(),
             why: format!(
-                "{} is a block diagram, which has no rows. Use html, or json",
+                "{} is a block diagram, which has no rows. Use --format svg, png, html or json",
                 table.experiment
             ),
         });

@@ -4,6 +4,7 @@ use rungs_spec::result::{Provenance, RunState};
 
 use super::Source;
 use crate::format::{duration, grouped};
+use crate::table::gpu_energy;
 
 /// One way in which runs were made.
 pub(super) struct Made {
@@ -53,6 +54,7 @@ pub(super) fn made(source: &Source<'_>) -> Vec<Made> {
                 ("Machine", of.host.clone()),
                 ("CPU", of.cpu.clone()),
                 ("Device", of.device.clone()),
+                ("GPU", of.gpus.join(", ")),
                 (
                     "Training data, BLAKE3",
                     data.map(|d| d.train_blake3.clone()).unwrap_or_default(),
@@ -102,6 +104,19 @@ pub(super) fn cost(source: &Source<'_>) -> Cost {
             "Peak memory of a run",
             format!("{} MB", grouped(peak / 1_000_000)),
         ));
+    }
+    let energy: Vec<f64> = known()
+        .filter(|run| run.finished.is_some())
+        .filter_map(gpu_energy)
+        .collect();
+    if !energy.is_empty() {
+        let all = crate::format::energy(energy.iter().sum());
+        let of = if energy.len() < finished.len() {
+            format!(", of {} runs", energy.len())
+        } else {
+            String::new()
+        };
+        facts.push(("Energy of the GPUs", all + &of));
     }
     Cost { facts }
 }

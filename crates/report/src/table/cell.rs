@@ -1,5 +1,7 @@
 //! What a cell's runs say together: status, progress, message, cost.
 
+use std::collections::BTreeMap;
+
 use rungs_spec::result::{RunResult, RunState};
 
 use super::{CellProgress, CellStatus, Cost};
@@ -89,9 +91,23 @@ pub(super) fn cost(runs: &[CellRun<'_>]) -> Option<Cost> {
         .map(|r| r.progress.images_per_s)
         .filter(|s| *s > 0.0)
         .collect();
+    let energy: Vec<f64> = done().filter_map(gpu_energy).collect();
     let mean = |v: &[f64]| (!v.is_empty()).then(|| v.iter().sum::<f64>() / v.len() as f64);
     Some(Cost {
         seconds: mean(&seconds)?,
         images_per_s: mean(&speed),
+        energy_j: mean(&energy),
     })
+}
+
+/// Joules that the GPUs of a run took in the epochs that count; `None` where none said it.
+pub fn gpu_energy(run: &RunResult) -> Option<f64> {
+    // The validation of an epoch says it; other splits, and what was done again, would count it twice.
+    let by_epoch: BTreeMap<u64, f64> = run
+        .evaluations
+        .iter()
+        .filter_map(|e| Some((e.epoch, *e.metrics.get("system/gpu_energy_j")?)))
+        .filter(|(_, joules)| joules.is_finite())
+        .collect();
+    (!by_epoch.is_empty()).then(|| by_epoch.values().sum())
 }

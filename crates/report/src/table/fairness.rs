@@ -128,6 +128,7 @@ fn facts_of(run: &RunResult) -> Vec<(&'static str, String)> {
     let Some(Provenance {
         cpu,
         device,
+        gpus,
         libtorch,
         trainer,
         dataset,
@@ -137,9 +138,13 @@ fn facts_of(run: &RunResult) -> Vec<(&'static str, String)> {
         return Vec::new();
     };
     // A run on a GPU is not made by the CPU beside it.
-    let hardware = if device.contains("cpu") { cpu } else { device };
+    let hardware = match gpus.as_slice() {
+        [] if device.contains("cpu") => cpu.clone(),
+        [] => device.clone(),
+        models => models.join(" and "),
+    };
     let mut facts = vec![
-        ("hardware", hardware.clone()),
+        ("hardware", hardware),
         ("libtorch versions", libtorch.clone()),
         ("trainer versions", trainer.clone()),
     ];
@@ -220,5 +225,16 @@ mod tests {
             ]
         );
         assert_eq!(warnings[0].cells, cell("mixup"));
+        // The same number of a GPU is not the same GPU.
+        for (n, run) in results.values_mut().enumerate() {
+            let made = run.provenance.as_mut().expect("set above");
+            made.device = "cuda:0".into();
+            made.gpus = vec![["Tesla V100", "NVIDIA H100"][n % 2].into()];
+        }
+        let warnings = build(&plan, &results, Select::Best).warnings;
+        let of_gpus = |w: &&Warning| w.text.starts_with("trained on different hardware: ");
+        let found: Vec<_> = warnings.iter().filter(of_gpus).collect();
+        assert!(!found.is_empty(), "{warnings:?}");
+        assert!(found[0].text.contains("V100") && found[0].text.contains("H100"));
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod value;
 pub use attribution::{Attribution, Estimate, Part};
 pub use build::build;
 pub(crate) use build::per_seed;
+pub use cell::gpu_energy;
 pub use fairness::Warning;
 pub(crate) use judge::N_TOO_SMALL;
 
@@ -217,6 +218,8 @@ pub struct Cost {
     pub seconds: f64,
     /// Training images per second, as training reported it beside whatever else ran: no timing.
     pub images_per_s: Option<f64>,
+    /// Joules of the GPUs of one run, where their driver told.
+    pub energy_j: Option<f64>,
 }
 
 /// One metric of one cell.

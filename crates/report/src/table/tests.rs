@@ -353,6 +353,32 @@ add = ["fp16"]
 "#;
 
 #[test]
+fn energy_is_that_of_the_epochs_that_count_mean_over_runs() {
+    let plan = fixtures::plan_of(TIMED, None, 2);
+    let mut results = fixtures::finished(&plan);
+    let cost = |results: &_| {
+        let table = build(&plan, results, Select::Best);
+        table.rows[0].cells["ours"].cost.unwrap()
+    };
+    assert_eq!(cost(&results).energy_j, None, "nobody measured any");
+    for (run, joules) in plan
+        .cell("fp32", "ours")
+        .unwrap()
+        .runs
+        .iter()
+        .zip([10.0, 30.0])
+    {
+        let run = results.get_mut(run).unwrap();
+        let epochs = run.evaluations.len() as f64;
+        for e in &mut run.evaluations {
+            e.metrics
+                .insert("system/gpu_energy_j".into(), joules / epochs);
+        }
+    }
+    assert!(close(cost(&results).energy_j, 20.0));
+}
+
+#[test]
 fn times_come_from_the_timing_run_alone_and_without_evaluation() {
     let plan = fixtures::plan_of(TIMED, None, 3);
     // The training runs say a speed too: it must not be shown.

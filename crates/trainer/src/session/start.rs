@@ -24,6 +24,7 @@ use crate::detect::task::DetectTask;
 use crate::environment::{self, Environment, SeenData};
 use crate::events::Events;
 use crate::failure::{Failure, io_failure};
+use crate::gpu::Meter;
 use crate::initial::{self, InitialFile};
 use crate::mixup::Mixup;
 use crate::readback::Readback;
@@ -46,6 +47,7 @@ impl<'a> Session<'a> {
         let epoch_started = Instant::now();
         let settled = supported::settle(run)?;
         let device_names = settled.layout.names();
+        let devices = settled.layout.devices();
         determinism::set_up(run.compute_threads);
 
         check_identity(run)?;
@@ -91,6 +93,7 @@ impl<'a> Session<'a> {
             checkpoint::restore(&mut training, resumed)?;
             at = resumed.position;
         }
+        let gpus = Meter::of(&devices);
         let environment = Environment {
             host: environment::host(),
             cpu: environment::cpu_model(),
@@ -98,6 +101,10 @@ impl<'a> Session<'a> {
             command: environment::command(),
             driver: environment::driver(),
             device: device_names,
+            gpus: match &gpus {
+                Some(gpus) => gpus.models(),
+                None => environment::gpu_names(&devices),
+            },
             compute_threads: run.compute_threads,
             trainer: env!("CARGO_PKG_VERSION").to_owned(),
             commit: environment::commit(),
@@ -137,6 +144,7 @@ impl<'a> Session<'a> {
             checkpointed: Instant::now(),
             at,
             readback: Readback::new(),
+            gpus,
             corrupt: 0,
             epoch_started,
             epoch_seconds: Vec::new(),

@@ -2,6 +2,7 @@
 //! the images that they get right.
 
 mod choices;
+mod colours;
 mod words;
 
 use std::collections::BTreeSet;
@@ -15,11 +16,12 @@ use rungs_report::table::{MetricHead, Select};
 use rungs_spec::RunKey;
 use rungs_spec::metric;
 use rungs_store::series::is_evaluated;
+use rungs_store::world::HomeWorld;
 use rungs_store::{RunFilter, Store};
 
 use self::choices::{Choice, Choices};
+use self::colours::colours;
 use self::words::{Line, lead, shown, step};
-use super::table::COLORS;
 use super::{ChartLink, Layout, Link, escape, html};
 use crate::compare::{Pairs, find, label, load, prefixes};
 use crate::error::Failure;
@@ -159,11 +161,15 @@ pub async fn get(
         return html(&Chooser { layout, offered });
     }
     let store = dashboard.some_store().await?;
-    let page = page(&store, choices).await?;
+    let page = page(&store, dashboard.world()?.as_ref(), choices).await?;
     html(&Page { layout, page })
 }
 
-async fn page(store: &Store, mut choices: Choices) -> Result<ComparePage, Failure> {
+async fn page(
+    store: &Store,
+    world: &HomeWorld,
+    mut choices: Choices,
+) -> Result<ComparePage, Failure> {
     let keys = find(store, &choices.runs).await?;
     choices.runs = keys
         .iter()
@@ -171,6 +177,7 @@ async fn page(store: &Store, mut choices: Choices) -> Result<ComparePage, Failur
         .collect();
     let runs = load(store, &keys).await?;
     let comparison = compare(&runs, choices.by)?;
+    let colours = colours(store, world, &comparison.sides).await?;
     let metrics = drawable(&comparison, runs.iter().any(|r| r.result.progress.step > 0));
     let drawn = drawn(&choices, &metrics)?;
     let points = runs.iter().map(|run| run.result.progress.step).sum::<u64>();
@@ -198,14 +205,15 @@ async fn page(store: &Store, mut choices: Choices) -> Result<ComparePage, Failur
         lead: lead(&comparison, drawn),
         choices: choices.offered(&metrics, drawn, recipes.len() < runs.len())?,
         curves: metric::find(drawn).map_or("Curves", |m| m.title),
-        chart: (points > 0).then(|| chart(&choices, &comparison, drawn, points)),
+        chart: (points > 0).then(|| chart(&choices, &comparison, &colours, drawn, points)),
         zoomed: (choices.from.is_some() || choices.to.is_some())
             .then(|| choices.with(|to| (to.from, to.to) = (None, None))),
         sides: comparison
             .sides
             .iter()
+            .zip(&colours)
             .enumerate()
-            .map(|(i, side)| side_view(i, side, &comparison, &choices))
+            .map(|(i, (side, colour))| side_view(i, *colour, side, &comparison, &choices))
             .collect(),
         keys: comparison
             .recipe
@@ -291,7 +299,13 @@ fn drawn(
     })
 }
 
-fn chart(choices: &Choices, comparison: &Comparison, drawn: &str, points: u64) -> ChartLink {
+fn chart(
+    choices: &Choices,
+    comparison: &Comparison,
+    colours: &[usize],
+    drawn: &str,
+    points: u64,
+) -> ChartLink {
     let groups: Vec<String> = comparison
         .sides
         .iter()
@@ -305,9 +319,11 @@ fn chart(choices: &Choices, comparison: &Comparison, drawn: &str, points: u64) -
         By::Cell => (";", "&mean=1"),
     };
     let x = choices.x.as_deref().unwrap_or(choices::X);
+    let colours: Vec<String> = colours.iter().map(ToString::to_string).collect();
     let mut query = format!(
-        "runs={}{mean}&metric={}&x={}&v={points}",
+        "runs={}{mean}&colours={}&metric={}&x={}&v={points}",
         escape(&groups.join(between)),
+        colours.join(","),
         escape(drawn),
         escape(x)
     );
@@ -322,7 +338,13 @@ fn chart(choices: &Choices, comparison: &Comparison, drawn: &str, points: u64) -
     ChartLink::new("line", &query, alt, SIZE, true)
 }
 
-fn side_view(i: usize, side: &Side, comparison: &Comparison, choices: &Choices) -> SideView {
+fn side_view(
+    i: usize,
+    color: usize,
+    side: &Side,
+    comparison: &Comparison,
+    choices: &Choices,
+) -> SideView {
     let several = comparison.sides.len() > 1;
     // The runs of this side, as the address names them.
     let here = |run: &String| {
@@ -348,7 +370,7 @@ fn side_view(i: usize, side: &Side, comparison: &Comparison, choices: &Choices) 
         })
     });
     SideView {
-        color: i % COLORS,
+        color,
         label: side.label.clone(),
         runs: side
             .runs

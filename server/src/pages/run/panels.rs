@@ -33,7 +33,7 @@ struct Kind {
 const EPOCHS: Option<&str> = Some("Appears with the first evaluated epoch.");
 const STEPS: Option<&str> = Some("Appears with the first steps.");
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 12] = [
     Kind {
         title: "Accuracy",
         metrics: &[
@@ -72,6 +72,21 @@ const KINDS: [Kind; 9] = [
         title: "CPU time",
         metrics: &["system/cpu_s"],
         empty: EPOCHS,
+    },
+    Kind {
+        title: "GPU busy",
+        metrics: &["system/gpu_busy"],
+        empty: None,
+    },
+    Kind {
+        title: "GPU memory",
+        metrics: &["system/gpu_memory_bytes"],
+        empty: None,
+    },
+    Kind {
+        title: "GPU energy",
+        metrics: &["system/gpu_energy_j"],
+        empty: None,
     },
     Kind {
         title: "Loss scale",

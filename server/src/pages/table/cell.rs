@@ -28,6 +28,7 @@ pub(super) struct CostView {
     pub(super) epoch: String,
     pub(super) speed: String,
     pub(super) memory: String,
+    pub(super) energy: String,
 }
 
 /// A metric beside the chosen one.
@@ -95,6 +96,7 @@ pub(super) fn cost<'a>(view: &View, cells: impl Iterator<Item = &'a Cell> + Clon
     let costs: Vec<_> = cells.clone().filter_map(|c| c.cost).collect();
     let seconds = mean(costs.iter().map(|c| c.seconds).collect());
     let speed = mean(costs.iter().filter_map(|c| c.images_per_s).collect());
+    let energy = mean(costs.iter().filter_map(|c| c.energy_j).collect());
     let finished: Vec<_> = cells
         .flat_map(|c| &c.runs)
         .filter_map(|run| view.results.get(run)?.finished.as_ref())
@@ -116,6 +118,7 @@ pub(super) fn cost<'a>(view: &View, cells: impl Iterator<Item = &'a Cell> + Clon
         epoch: epoch.map_or_else(String::new, |s| format!("{} an epoch", duration(s))),
         speed: speed.map_or_else(|| "–".to_owned(), rate),
         memory: memory.map_or_else(String::new, bytes),
+        energy: energy.map_or_else(String::new, rungs_report::format::energy),
     }
 }
 

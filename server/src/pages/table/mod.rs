@@ -12,6 +12,7 @@ use rungs_report::export::Round;
 use rungs_report::table::{CellStatus, MetricHead, Table};
 use rungs_report::{Select, show};
 
+use rungs_spec::experiment::Experiment;
 use rungs_spec::metric;
 use rungs_spec::plan::{Options, World as _};
 
@@ -477,14 +478,15 @@ fn downloads(name: &str, choices: &Choices) -> Vec<Link> {
     .collect()
 }
 
-/// Place of a row in its file.
+/// A row's colour: its place in its file.
 pub fn color(view: &View, row: &str) -> usize {
-    view.experiment
-        .rows
-        .iter()
-        .position(|r| r.id == row)
-        .unwrap_or(0)
-        % COLORS
+    color_of(&view.experiment, row).unwrap_or(0)
+}
+
+/// The colour of a row of that experiment; `None` where it has no such row.
+pub fn color_of(experiment: &Experiment, row: &str) -> Option<usize> {
+    let place = experiment.rows.iter().position(|r| r.id == row)?;
+    Some(place % COLORS)
 }
 
 fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {

@@ -7,6 +7,8 @@ mod compare;
 mod panel;
 mod parts;
 mod pen;
+mod pixels;
+mod vector;
 
 pub use compare::{Difference, differences, marked};
 pub use parts::{Block, Network, Part, Step, network};
@@ -15,8 +17,9 @@ use rungs_spec::SpecError;
 use serde::Serialize;
 
 use self::panel::{Content, Entry, Look, Panel};
-use self::pen::{Area, Pen};
-use super::Theme;
+use self::pen::{Area, Pen, Shape};
+use super::{Theme, png};
+use crate::error::ReportError;
 
 /// Between panels.
 const GAP: f64 = 26.0;
@@ -87,8 +90,22 @@ impl Diagram {
 
     /// The picture as one self-contained SVG, at most `width` pixels wide where its widest panel is not wider.
     pub fn svg(&self, width: u32, theme: Theme) -> String {
+        let (shapes, size) = self.drawn(width);
+        vector::svg(&shapes, theme, size, &self.title(), &self.description())
+    }
+
+    /// The same as pixels, PNG; [`Theme::Auto`] is light here. Errors: more than 4 megapixels.
+    pub fn png(&self, width: u32, theme: Theme) -> Result<Vec<u8>, ReportError> {
+        let (shapes, (w, h)) = self.drawn(width);
+        png::picture(w.ceil() as u32, h.ceil() as u32, |root, k| {
+            pixels::draw(root, &shapes, theme, k)
+        })
+    }
+
+    /// All that is drawn, and the size of the picture.
+    fn drawn(&self, width: u32) -> (Vec<Shape>, (f64, f64)) {
         let (panels, places, size, look) = self.arranged(width);
-        let mut pen = Pen::new(theme);
+        let mut pen = Pen::default();
         let mut boxes: Vec<Vec<Area>> = Vec::new();
         for (panel, place) in panels.iter().zip(&places) {
             boxes.push(panel.draw(&mut pen, *place, look));
@@ -109,7 +126,7 @@ impl Diagram {
                 );
             }
         }
-        pen.finish(size, &self.title(), &self.description())
+        (pen.shapes, size)
     }
 
     /// The same in words, for who cannot see it.
@@ -369,6 +386,26 @@ mod tests {
         insta::assert_snapshot!("figure1", diagram(&["resnet50"]).svg(1000, Theme::Auto));
         let two = diagram(&["resnet50", "resnet50b", "resnet50c", "resnet50d"]);
         insta::assert_snapshot!("figure2", two.svg(1200, Theme::Light));
+    }
+
+    #[test]
+    fn a_png_is_the_same_picture_in_its_size() {
+        let figure = diagram(&["resnet50", "resnet50b"]);
+        for theme in [Theme::Light, Theme::Dark] {
+            let bytes = figure.png(1200, theme).unwrap();
+            let decoder = ::png::Decoder::new(std::io::Cursor::new(bytes));
+            let mut reader = decoder.read_info().unwrap();
+            let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+            let info = reader.next_frame(&mut pixels).unwrap();
+            assert_eq!((info.width, info.height), figure.size(1200));
+            let has = |pair| {
+                let plotters::style::RGBColor(r, g, b) = theme.pick(pair);
+                pixels.chunks(3).any(|p| p == [r, g, b])
+            };
+            assert!(has(super::super::theme::PANEL), "the ground");
+            assert!(has(pen::LAYER) && has(pen::CHANGED), "boxes");
+            assert!(has(pen::CHANGED_EDGE), "the edge of a changed step");
+        }
     }
 
     #[test]
