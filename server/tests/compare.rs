@@ -262,7 +262,7 @@ async fn a_side_has_its_rows_colour_in_key_and_curve() {
         keys.map(|rest| rest[..1].to_owned()).collect()
     };
     assert_eq!(colours_of(&html), ["3", "1"]);
-    assert!(html.contains("colours=3,1&amp;"), "the chart's address");
+    assert!(html.contains("colours=3,1&#38;"), "the chart's address");
     let runs = [key("no-bias-decay"), key("warmup")].map(|k| k[..16].to_owned());
     let chart = format!(
         "/charts/line.json?runs={}&colours=3,1&metric=val/top1",
