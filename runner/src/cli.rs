@@ -302,7 +302,7 @@ pub enum FormatName {
     Html,
     /// The file that a benchmark's server takes.
     Submission,
-    /// A picture: a figure's, or a table's curves.
+    /// A chart: a figure's panel or block diagram, or a table's curves.
     Svg,
     /// The same as pixels.
     Png,
@@ -340,12 +340,15 @@ pub struct ExportArgs {
     /// Of `--format submission`: row of the run, if not the last that has finished
     #[arg(long)]
     pub row: Option<String>,
-    /// Of `--format submission`: column of the run; of a table's picture: column whose curves are drawn
+    /// Of `--format submission`: column of the run; of a table's chart: column whose curves are drawn
     #[arg(long)]
     pub column: Option<String>,
-    /// Of a figure's picture: its panel, a letter as in the paper
+    /// Of a figure's chart: its panel, a letter as in the paper
     #[arg(long, value_name = "LETTER", value_parser = clap::value_parser!(char))]
     pub panel: Option<char>,
+    /// Of a table's chart: the metric, if not the first that has curves
+    #[arg(long)]
+    pub metric: Option<String>,
     /// Of `--format submission`: seed of the run, if not 1
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub seed: Option<u64>,

@@ -78,7 +78,7 @@ fn wrong_names_are_refused_with_the_nearest_right_one() {
 }
 
 #[test]
-fn a_picture_is_of_what_has_one() {
+fn a_chart_is_of_what_has_one() {
     let bench = Bench::new();
     let export = |rest: &[&'static str]| [&["export"], rest].concat();
     for (arguments, words) in [
@@ -92,11 +92,11 @@ fn a_picture_is_of_what_has_one() {
         ),
         (
             &["figure3", "--format", "png", "--panel", "q"],
-            &["no panel 16", "it has 2"],
+            &["figure3 has no panel q", "it has a, b"],
         ),
         (
             &["figure3", "--format", "png", "--panel", "3"],
-            &["letters"],
+            &["no panel 3"],
         ),
         (
             &["table4", "--format", "svg", "--column", "bs255"],
@@ -107,6 +107,19 @@ fn a_picture_is_of_what_has_one() {
             &["--format submission"],
         ),
         (&["table4", "--format", "csv", "--panel", "a"], &["--panel"]),
+        (
+            &["figure1", "--format", "svg", "--panel", "a"],
+            &["figure1 is a block diagram", "--panel"],
+        ),
+        (
+            &["table4", "--format", "svg", "--metric", "val/top9"],
+            &["val/top9", "val/top1"],
+        ),
+        (
+            &["table4", "--format", "png"],
+            &["nothing to draw yet", "runner reproduce table4"],
+        ),
+        (&["figure3", "--format", "svg"], &["nothing to draw yet"]),
         (&["figure1", "--format", "csv"], &["--format svg"]),
         (&["figure9", "--format", "svg"], &["figure9"]),
     ] {

@@ -7,6 +7,7 @@
 pub(crate) mod figure;
 mod line;
 mod points;
+pub(crate) mod table;
 
 pub use line::{Series, laps, series};
 
@@ -14,7 +15,6 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use rungs_report::Select;
 use rungs_report::chart::{self, ChartSpec, Theme, XKind, YScale};
 use rungs_report::table::MetricHead;
 use rungs_spec::RunKey;
@@ -22,49 +22,60 @@ use rungs_spec::metric;
 
 use crate::error::Failure;
 use crate::guard::DOCUMENT_POLICY;
-use crate::pages::table::color;
+use crate::pages::table::COLORS;
 use crate::state::Dashboard;
 use crate::view::View;
 
 /// Runs that one picture, or one comparison, may show.
 pub const MOST_RUNS: usize = 64;
 
-/// A picture of an experiment for a paper: a figure's panel or block diagram, or a table's curves.
+/// What of an experiment is drawn for a paper.
 #[derive(Debug, Clone, Default)]
-pub struct Picture {
-    /// File stem.
-    pub experiment: String,
-    /// Profile; the file's default without.
-    pub profile: Option<String>,
-    /// Of a table: the column whose curves are drawn; its last one without.
+pub struct ForPaper {
+    /// Of a table: the metric of the curves; its first one that has any without.
+    pub metric: Option<String>,
+    /// Of a table: the column whose curves are drawn; its last one that has any without.
     pub column: Option<String>,
-    /// Of a figure: the panel, from 0.
-    pub panel: Option<usize>,
+    /// Of a figure of curves: the panel, from 0.
+    pub panel: usize,
     /// Pixels instead of SVG.
     pub png: bool,
 }
 
-/// The picture's file, light, as `/charts/` draws it. Errors: those of its address.
-pub async fn picture_of(dashboard: &Dashboard, of: &Picture) -> Result<Bytes, Failure> {
-    let view = dashboard
-        .view(&of.experiment, of.profile.as_deref(), Select::Last)
-        .await?;
+/// A figure's panel or block diagram, or a table's curves, as `/charts/` draws them with `theme=light`: the
+/// content of a file. `view` is the experiment's, `dashboard` finds the tables behind a figure.
+///
+/// Errors: an unknown metric, column or panel; nothing to draw yet.
+pub async fn for_paper(
+    dashboard: &Dashboard,
+    view: &View,
+    of: &ForPaper,
+) -> Result<Bytes, Failure> {
+    let name = &view.experiment.name;
     let asked = Asked {
-        experiment: Some(of.experiment.clone()),
-        profile: of.profile.clone(),
+        experiment: Some(name.clone()),
+        profile: view.options.profile.clone(),
+        metric: of.metric.clone(),
         column: of.column.clone(),
-        panel: of.panel.map(|panel| panel.to_string()),
+        panel: Some(of.panel.to_string()),
         theme: Some("light".to_owned()),
         ..Asked::default()
     };
     let format = if of.png { "png" } else { "svg" };
-    match &view.experiment.figure {
+    let spec = match &view.experiment.figure {
         Some(figure) if figure.panels.is_empty() => {
-            figure::diagram_file(dashboard, &asked, format).await
+            return figure::diagram_of(&figure.models, &asked, format);
         }
-        Some(_) => draw(format, &figure::spec(dashboard, &asked).await?),
-        None => draw(format, &table(dashboard, &asked).await?),
+        Some(_) => figure::spec(dashboard, &asked).await?,
+        None => table::spec_of(view, &asked)?,
+    };
+    if spec.series.is_empty() {
+        let message = format!(
+            "{name} has nothing to draw yet: no epoch of its runs has been evaluated; `runner reproduce {name}` trains them"
+        );
+        return Err(Failure::not_found("nothing_to_draw", message));
     }
+    draw(format, &spec)
 }
 
 /// What to draw; all text, so that a bad value is answered with its name.
@@ -157,10 +168,19 @@ impl Asked {
         let Some(text) = self.colours.as_deref().filter(|t| !t.is_empty()) else {
             return Ok(None);
         };
-        let colours = text.split(',').map(|part| number("colours", Some(part)));
-        let colours = colours
-            .map(|found| found.map(Option::unwrap_or_default))
-            .collect::<Result<Vec<usize>, Failure>>()?;
+        let mut colours = Vec::new();
+        for part in text.split(',') {
+            match part.parse::<usize>() {
+                Ok(colour) if colour < COLORS => colours.push(colour),
+                _ => {
+                    let message = format!(
+                        "colours={text} is no list of numbers from 0 to {}.",
+                        COLORS - 1
+                    );
+                    return Err(Failure::bad_request("bad_chart", message));
+                }
+            }
+        }
         if colours.len() != curves || metrics != 1 {
             let message = format!(
                 "colours={text} names {} for {curves} curves of {metrics} metrics; it takes one for each curve of one metric.",
@@ -215,7 +235,7 @@ pub async fn get(
     }
     let spec = match kind {
         "figure" => figure::spec(&dashboard, &asked).await?,
-        "table" => table(&dashboard, &asked).await?,
+        "table" => table::spec(&dashboard, &asked).await?,
         _ => return Err(nothing()),
     };
     Ok(answer(format, draw(format, &spec)?))
@@ -266,59 +286,6 @@ fn picture(svg: impl Into<Bytes>) -> Response {
         (header::CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
     ];
     (headers, svg.into()).into_response()
-}
-
-/// One metric of one column: a curve per row, mean over seeds, in the row's colour.
-async fn table(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSpec, Failure> {
-    let mut spec = asked.spec()?;
-    let name = asked
-        .experiment
-        .as_deref()
-        .ok_or_else(|| Failure::bad_request("bad_chart", "experiment= names the table."))?;
-    let view = dashboard
-        .view(name, asked.profile.as_deref(), Select::Last)
-        .await?;
-    let metric = match asked.metric {
-        Some(_) => asked.metrics()?[0].to_owned(),
-        None => view
-            .table
-            .metrics
-            .first()
-            .map(|m| m.name.clone())
-            .unwrap_or_default(),
-    };
-    let column = match asked.column.as_deref() {
-        Some(id) => view
-            .table
-            .columns
-            .iter()
-            .find(|c| c.id == id)
-            .ok_or_else(|| {
-                let near = rungs_spec::error::nearest(
-                    id,
-                    view.table.columns.iter().map(|c| c.id.as_str()),
-                );
-                Failure::bad_request("bad_chart", format!("{name} has no column {id:?}; {near}"))
-            })?,
-        None => view
-            .table
-            .columns
-            .last()
-            .ok_or_else(|| Failure::internal("the experiment has no columns"))?,
-    };
-    let colour = |row: &str| color(&view, row);
-    spec = chart::of_table(
-        spec,
-        &view.table,
-        &view.results,
-        &column.id,
-        &metric,
-        colour,
-    );
-    if asked.band.as_deref() == Some("0") {
-        spec.bands.clear();
-    }
-    Ok(spec)
 }
 
 /// An evaluated metric by epoch, mean over those runs that have that epoch.

@@ -160,7 +160,7 @@ pub async fn claims(
 }
 
 /// The file and the options to plan with.
-async fn choose(
+pub(crate) async fn choose(
     store: Option<&Store>,
     home: &Home,
     world: &HomeWorld,

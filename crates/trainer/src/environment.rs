@@ -105,15 +105,6 @@ fn gpu_name(i: i64) -> Option<String> {
         .map(|name| name.trim().to_owned())
 }
 
-/// Models of the GPUs among these devices, as far as the driver tells.
-pub fn gpu_names(devices: &[tch::Device]) -> Vec<String> {
-    let name = |device: &tch::Device| match device {
-        tch::Device::Cuda(i) => gpu_name(i64::try_from(*i).ok()?),
-        _ => None,
-    };
-    devices.iter().filter_map(name).collect()
-}
-
 /// Version of NVIDIA's kernel module, if it is loaded.
 pub fn driver() -> Option<String> {
     let text = std::fs::read_to_string("/sys/module/nvidia/version").ok()?;

@@ -28,7 +28,7 @@ pub struct Reading {
 }
 
 /// How NVML calls a GPU.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Name {
     Index(u32),
     Uuid(String),
@@ -69,7 +69,11 @@ impl Meter {
             })
             .collect();
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
-        Meter::open(LIBRARY.as_ref(), names(&numbers, visible.as_deref())?)
+        let mut gpus = names(&numbers, visible.as_deref())?;
+        // A GPU that several replicas share counts once.
+        gpus.sort();
+        gpus.dedup();
+        Meter::open(LIBRARY.as_ref(), gpus)
     }
 
     fn open(library: &OsStr, gpus: Vec<Name>) -> Option<Meter> {
@@ -181,9 +185,9 @@ impl Shared {
     }
 }
 
-/// How NVML calls those CUDA devices. `CUDA_VISIBLE_DEVICES` holds indices or the beginnings of UUIDs; the
-/// runner makes CUDA count as NVML does (`CUDA_DEVICE_ORDER=PCI_BUS_ID`). `None`: slices of a GPU (MIG),
-/// whose share NVML does not tell, or a device that is not visible.
+/// How NVML calls those CUDA devices. `CUDA_VISIBLE_DEVICES` holds indices or UUIDs; the
+/// runner makes CUDA count as NVML does (`CUDA_DEVICE_ORDER=PCI_BUS_ID`). `None`: a slice of a GPU
+/// called by its name (`MIG-...`), whose share NVML does not tell, or a device that is not visible.
 fn names(numbers: &[usize], visible: Option<&str>) -> Option<Vec<Name>> {
     let visible: Option<Vec<&str>> = visible.map(|v| v.split(',').map(str::trim).collect());
     let name = |number: &usize| {

@@ -55,6 +55,8 @@ pub struct Session<'a> {
     readback: Readback,
     /// `None` on a CPU.
     gpus: Option<Meter>,
+    /// All of the epoch that is evaluated next was trained by this attempt, so that its energy is known.
+    whole_epoch: bool,
     /// Images of the epoch that could not be decoded, as `max_corrupt` allows; since the attempt began.
     corrupt: u64,
     epoch_started: Instant,
@@ -195,9 +197,13 @@ impl Session<'_> {
             let told = [
                 ("system/gpu_busy", now.busy),
                 ("system/gpu_memory_bytes", now.memory_bytes),
-                ("system/gpu_energy_j", now.energy_j),
+                (
+                    "system/gpu_energy_j",
+                    now.energy_j.filter(|_| self.whole_epoch),
+                ),
             ];
             let told = told.into_iter();
+            self.whole_epoch = true;
             metrics.extend(told.filter_map(|(name, value)| Some((name.to_owned(), Num(value?)))));
         }
         if self.run.recipe.max_corrupt > 0 {

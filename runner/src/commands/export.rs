@@ -8,7 +8,7 @@ use rungs_report::export::{Format, Round, export};
 use rungs_spec::experiment::Experiment;
 use rungs_spec::plan::{Options, World};
 
-use super::picture::picture;
+use super::chart::chart;
 use super::submission::submission;
 use crate::cli::{ExportArgs, FormatName, RoundName, SelectName};
 use crate::context::Context;
@@ -26,10 +26,9 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
         column,
         seed,
         panel,
+        metric,
     } = args;
-    if matches!(format, FormatName::Svg | FormatName::Png) {
-        return picture(context, args).await;
-    }
+    let drawn = matches!(format, FormatName::Svg | FormatName::Png);
     let format = match format {
         FormatName::Csv => Some(Format::Csv),
         FormatName::Json => Some(Format::Json),
@@ -38,8 +37,8 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
         FormatName::Html => Some(Format::Html),
         FormatName::Submission | FormatName::Svg | FormatName::Png => None,
     };
-    if panel.is_some() {
-        bail!("--panel is for --format svg and png: a table has no panels");
+    if !drawn && (panel.is_some() || metric.is_some()) {
+        bail!("--panel and --metric are for --format svg and png, which draw one chart");
     }
     if format.is_some() && (row.is_some() || column.is_some() || seed.is_some()) {
         bail!(
@@ -47,7 +46,7 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
              and png, which draw one column); every other format holds the whole table"
         );
     }
-    if matches!(round, RoundName::Sd) && !matches!(format, Some(Format::Latex)) {
+    if matches!(round, RoundName::Sd) && !drawn && !matches!(format, Some(Format::Latex)) {
         bail!(
             "--round sd is for --format latex; every other format holds mean, deviation and n as they are"
         );
@@ -80,6 +79,13 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
         RoundName::Digits => Round::Digits,
         RoundName::Sd => Round::Sd,
     };
+    if drawn {
+        let content = chart(context, &view, args).await?;
+        return match file {
+            None => output::print_bytes(&content),
+            Some(path) => write(context, path, &content),
+        };
+    }
     let text = match format {
         Some(format) => export(&view.source(), format, round)?,
         None => submission(context, &view, args).await?,
@@ -91,7 +97,7 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<
 }
 
 /// Into the file, and says so.
-pub(super) fn write(context: &Context, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+fn write(context: &Context, path: &Path, content: &[u8]) -> anyhow::Result<()> {
     files::write_atomically(path, content)?;
     if !context.quiet {
         eprintln!("wrote {}", path.display());

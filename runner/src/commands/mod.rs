@@ -2,6 +2,7 @@
 
 mod bench;
 mod changes;
+mod chart;
 mod claims;
 mod compare;
 mod control;
@@ -12,7 +13,6 @@ mod doctor;
 mod export;
 mod list;
 mod logs;
-mod picture;
 mod plan;
 mod reindex;
 mod reproduce;

@@ -2,6 +2,7 @@
 //! `/charts/diagram.svg` or `.png`: the block diagram of a figure that names models.
 
 use axum::body::Bytes;
+use rungs_report::chart::diagram::Diagram;
 use rungs_report::chart::{self, ChartSeries, ChartSpec, XKind};
 use rungs_spec::metric;
 
@@ -38,13 +39,19 @@ pub(super) async fn diagram_file(
     format: &str,
 ) -> Result<Bytes, Failure> {
     let figure = figure_of(dashboard, asked).await?;
-    let Some(diagram) = &figure.diagram else {
+    if figure.diagram.is_none() {
         let name = &figure.experiment.name;
         return Err(Failure::not_found(
             "no_such_chart",
             format!("{name} has curves, no block diagram: /charts/figure.svg?experiment={name}"),
         ));
-    };
+    }
+    diagram_of(&figure.figure.models, asked, format)
+}
+
+/// The block diagram of those models.
+pub(super) fn diagram_of(models: &[String], asked: &Asked, format: &str) -> Result<Bytes, Failure> {
+    let diagram = Diagram::new(models)?;
     let width = number("width", asked.width.as_deref())?.unwrap_or(1200);
     let theme = word(asked.theme.as_deref())?;
     let refuse = |e: rungs_report::ReportError| Failure::bad_request("bad_chart", e.to_string());

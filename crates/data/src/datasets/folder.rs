@@ -126,7 +126,7 @@ fn no_class_is_empty(files: &Files, dir: &Path) -> Result<(), DataError> {
     match has.iter().position(|has| !has) {
         Some(empty) => Err(DataError::bad(
             &dir.join(&files.class_names()[empty]),
-            "has no image (jpg, jpeg, png, bmp, gif, ppm, webp, tif, tiff)",
+            "has no image (jpg, jpeg, png, bmp, gif, webp, tif, tiff)",
             "fill the folder, or remove it",
         )),
         None => Ok(()),

@@ -116,7 +116,7 @@ pub(super) fn cost(source: &Source<'_>) -> Cost {
         } else {
             String::new()
         };
-        facts.push(("Energy of the GPUs", all + &of));
+        facts.push(("Energy of the GPUs, whole cards", all + &of));
     }
     Cost { facts }
 }

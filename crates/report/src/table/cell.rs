@@ -100,14 +100,16 @@ pub(super) fn cost(runs: &[CellRun<'_>]) -> Option<Cost> {
     })
 }
 
-/// Joules that the GPUs of a run took in the epochs that count; `None` where none said it.
+/// Joules that the GPUs of a run took, whole cards; `None` unless each evaluated epoch says its own. An epoch
+/// that a later attempt went on with does not: what the earlier one took is lost with it.
 pub fn gpu_energy(run: &RunResult) -> Option<f64> {
-    // The validation of an epoch says it; other splits, and what was done again, would count it twice.
-    let by_epoch: BTreeMap<u64, f64> = run
-        .evaluations
-        .iter()
-        .filter_map(|e| Some((e.epoch, *e.metrics.get("system/gpu_energy_j")?)))
-        .filter(|(_, joules)| joules.is_finite())
-        .collect();
-    (!by_epoch.is_empty()).then(|| by_epoch.values().sum())
+    // By epoch, because an epoch may be evaluated on several splits.
+    let mut by_epoch: BTreeMap<u64, Option<f64>> = BTreeMap::new();
+    for e in &run.evaluations {
+        let said = e.metrics.get("system/gpu_energy_j").copied();
+        let known = by_epoch.entry(e.epoch).or_default();
+        *known = known.or(said.filter(|joules| joules.is_finite()));
+    }
+    let each: Option<Vec<f64>> = by_epoch.into_values().collect();
+    each.filter(|e| !e.is_empty()).map(|e| e.iter().sum())
 }

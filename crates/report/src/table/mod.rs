@@ -218,7 +218,8 @@ pub struct Cost {
     pub seconds: f64,
     /// Training images per second, as training reported it beside whatever else ran: no timing.
     pub images_per_s: Option<f64>,
-    /// Joules of the GPUs of one run, where their driver told.
+    /// Joules that the GPUs of one run took, whole cards; `None` where their driver did not tell it of every
+    /// epoch.
     pub energy_j: Option<f64>,
 }
 

@@ -376,6 +376,17 @@ fn energy_is_that_of_the_epochs_that_count_mean_over_runs() {
         }
     }
     assert!(close(cost(&results).energy_j, 20.0));
+    // Another split of an epoch adds nothing, whether it says it too or not.
+    let first = plan.cell("fp32", "ours").unwrap().runs[0].clone();
+    let run = results.get_mut(&first).unwrap();
+    let mut test = run.evaluations.last().unwrap().clone();
+    test.split = "test".into();
+    run.evaluations.push(test);
+    assert!(close(cost(&results).energy_j, 20.0));
+    // An epoch that two attempts trained makes the run's energy unknown, not smaller.
+    let run = results.get_mut(&first).unwrap();
+    run.evaluations[0].metrics.remove("system/gpu_energy_j");
+    assert!(close(cost(&results).energy_j, 30.0), "the other run's");
 }
 
 #[test]

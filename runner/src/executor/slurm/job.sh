@@ -10,6 +10,8 @@ n=@FIRST@
 
 say() { printf 'job %s on %s: %s\n' "$SLURM_JOB_ID" "$(hostname)" "$*"; }
 cd "$run" || exit 66
+# GPUs are counted as nvidia-smi and NVML count them.
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
 
 # A scheduler that could not find this job may have submitted another one since.
 if ! grep -q "\"$job_name\"" job.json 2>/dev/null; then

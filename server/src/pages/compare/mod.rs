@@ -16,7 +16,6 @@ use rungs_report::table::{MetricHead, Select};
 use rungs_spec::RunKey;
 use rungs_spec::metric;
 use rungs_store::series::is_evaluated;
-use rungs_store::world::HomeWorld;
 use rungs_store::{RunFilter, Store};
 
 use self::choices::{Choice, Choices};
@@ -161,13 +160,13 @@ pub async fn get(
         return html(&Chooser { layout, offered });
     }
     let store = dashboard.some_store().await?;
-    let page = page(&store, dashboard.world()?.as_ref(), choices).await?;
+    let page = page(&dashboard, &store, choices).await?;
     html(&Page { layout, page })
 }
 
 async fn page(
+    dashboard: &Dashboard,
     store: &Store,
-    world: &HomeWorld,
     mut choices: Choices,
 ) -> Result<ComparePage, Failure> {
     let keys = find(store, &choices.runs).await?;
@@ -177,7 +176,7 @@ async fn page(
         .collect();
     let runs = load(store, &keys).await?;
     let comparison = compare(&runs, choices.by)?;
-    let colours = colours(store, world, &comparison.sides).await?;
+    let colours = colours(dashboard, store, &comparison.sides).await?;
     let metrics = drawable(&comparison, runs.iter().any(|r| r.result.progress.step > 0));
     let drawn = drawn(&choices, &metrics)?;
     let points = runs.iter().map(|run| run.result.progress.step).sum::<u64>();

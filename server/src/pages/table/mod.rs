@@ -22,6 +22,7 @@ use self::cell::row_view;
 use self::proof::{Proof, proof};
 use super::controls::{Button, Controls};
 use super::{ChartLink, Layout, Link, escape, html};
+use crate::charts::table::points_of;
 use crate::error::Failure;
 use crate::human::plural;
 use crate::state::Dashboard;
@@ -491,19 +492,7 @@ pub fn color_of(experiment: &Experiment, row: &str) -> Option<usize> {
 
 fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {
     let table = &view.table;
-    let drawn = |column: &str| -> usize {
-        let runs = table
-            .rows
-            .iter()
-            .filter_map(|r| r.cells.get(column))
-            .flat_map(|c| &c.runs);
-        let evaluations = runs
-            .filter_map(|key| view.results.get(key))
-            .flat_map(|r| &r.evaluations);
-        evaluations
-            .filter(|e| e.metrics.contains_key(&head.name))
-            .count()
-    };
+    let drawn = |column: &str| points_of(view, column, &head.name);
     let with_curves: Vec<_> = table.columns.iter().filter(|c| drawn(&c.id) > 0).collect();
     let asked = choices
         .column
