@@ -64,7 +64,8 @@ pub async fn for_paper(
     let format = if of.png { "png" } else { "svg" };
     let spec = match &view.experiment.figure {
         Some(figure) if figure.panels.is_empty() => {
-            return figure::diagram_of(&figure.models, &asked, format);
+            let diagram = chart::diagram::Diagram::new(&figure.models)?;
+            return figure::draw_diagram(&diagram, &asked, format);
         }
         Some(_) => figure::spec(dashboard, &asked).await?,
         None => table::spec_of(view, &asked)?,

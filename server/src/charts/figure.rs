@@ -39,19 +39,22 @@ pub(super) async fn diagram_file(
     format: &str,
 ) -> Result<Bytes, Failure> {
     let figure = figure_of(dashboard, asked).await?;
-    if figure.diagram.is_none() {
+    let Some(diagram) = &figure.diagram else {
         let name = &figure.experiment.name;
         return Err(Failure::not_found(
             "no_such_chart",
             format!("{name} has curves, no block diagram: /charts/figure.svg?experiment={name}"),
         ));
-    }
-    diagram_of(&figure.figure.models, asked, format)
+    };
+    draw_diagram(diagram, asked, format)
 }
 
-/// The block diagram of those models.
-pub(super) fn diagram_of(models: &[String], asked: &Asked, format: &str) -> Result<Bytes, Failure> {
-    let diagram = Diagram::new(models)?;
+/// As SVG or PNG.
+pub(super) fn draw_diagram(
+    diagram: &Diagram,
+    asked: &Asked,
+    format: &str,
+) -> Result<Bytes, Failure> {
     let width = number("width", asked.width.as_deref())?.unwrap_or(1200);
     let theme = word(asked.theme.as_deref())?;
     let refuse = |e: rungs_report::ReportError| Failure::bad_request("bad_chart", e.to_string());
