@@ -227,14 +227,17 @@ fn reader_options(db: &Path, busy: Duration) -> SqliteConnectOptions {
         .immutable(cannot_change(db))
 }
 
-/// Whether a database lies on a read-only file system and holds all there is (no write-ahead log beside
-/// it). Otherwise reading needs shared memory beside it, which could not be made there.
+/// Whether a database lies on a read-only file system and holds all there is (nothing in a write-ahead
+/// log beside it). Otherwise reading needs shared memory beside it, which could not be made there.
 fn cannot_change(db: &Path) -> bool {
     let mut wal = db.as_os_str().to_owned();
     wal.push("-wal");
+    // A program that ends while SQLite closes its connection leaves an empty one, without shared memory.
+    let nothing_in_log = Path::new(&wal)
+        .metadata()
+        .map_or(true, |wal| wal.len() == 0);
     let mount = rustix::fs::statvfs(db).map(|mount| mount.f_flag);
-    mount.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::RDONLY))
-        && !Path::new(&wal).exists()
+    mount.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::RDONLY)) && nothing_in_log
 }
 
 async fn readers(db: &Path, busy: Duration) -> Result<SqlitePool, StoreError> {

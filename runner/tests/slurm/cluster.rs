@@ -96,15 +96,19 @@ impl Cluster {
 
     /// Lets a job that was started again begin now; Slurm would wait two minutes.
     pub fn hurry(&self, job: &str) {
-        eventually("the job waits", || {
-            let state = self.call(&["squeue", "--noheader", "--format=%T", "--jobs", job]);
-            state.trim() == "PENDING"
-        });
-        // While it is still being cleared up it cannot be changed.
-        eventually("its start can be changed", || {
+        let state = || {
+            self.call(&["squeue", "--noheader", "--format=%T", "--jobs", job])
+                .trim()
+                .to_owned()
+        };
+        eventually("the job waits", || state() == "PENDING");
+        // Again and again: while it is still being cleared up the change is refused, or taken and then
+        // written over with those two minutes.
+        eventually("the job starts again", || {
             let job = format!("JobId={job}");
-            let output = self.output(&["scontrol", "update", &job, "StartTime=now"]);
-            output.status.success()
+            self.output(&["scontrol", "update", &job, "StartTime=now"]);
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            !["PENDING", "COMPLETING", "REQUEUED"].contains(&state().as_str())
         });
     }
 }
