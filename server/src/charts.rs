@@ -90,7 +90,7 @@ pub struct Asked {
     superseded: Option<String>,
     /// `0`: no marks where attempts began (of one run).
     restarts: Option<String>,
-    /// Colours of the curves of `line`, 0 to 4, separated by commas: one for each run, or with `mean` for
+    /// Colours of the curves of `line`, 0 to 7, separated by commas: one for each run, or with `mean` for
     /// each group. Without, each curve has its own.
     colours: Option<String>,
     /// `0`: no bands.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use support::Fate;
 use tower::ServiceExt;
 
-async fn bytes(app: &Router, path: &str) -> Vec<u8> {
+async fn answer(app: &Router, path: &str) -> (StatusCode, Vec<u8>) {
     let request = Request::get(path)
         .header("host", "localhost")
         .body(Body::empty())
@@ -21,13 +21,18 @@ async fn bytes(app: &Router, path: &str) -> Vec<u8> {
     let response = app.clone().oneshot(request).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, body.to_vec())
+}
+
+async fn bytes(app: &Router, path: &str) -> Vec<u8> {
+    let (status, body) = answer(app, path).await;
     assert_eq!(
         status,
         StatusCode::OK,
         "{path}: {}",
         String::from_utf8_lossy(&body)
     );
-    body.to_vec()
+    body
 }
 
 async fn text(app: &Router, path: &str) -> String {
@@ -165,6 +170,14 @@ async fn groups_are_means_with_a_band() {
     assert!(
         table.contains("band ± sd") && table.contains("<polygon"),
         "{table}"
+    );
+    let several = "/charts/table.svg?experiment=table4&profile=quick&metric=val/top1,val/top5";
+    let (status, said) = answer(&app, several).await;
+    let said = String::from_utf8_lossy(&said);
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+    assert!(
+        said.contains("one metric for all its rows, not 2"),
+        "{said}"
     );
 }
 

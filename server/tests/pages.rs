@@ -127,6 +127,14 @@ async fn every_number_of_the_table_page_is_the_exports() {
             }
         }
         assert!(numbers >= 24, "{numbers} numbers were compared");
+        // What the profile narrows: the head of it, and every setting below.
+        let note = table["profile_note"].as_str().unwrap();
+        let unfolded = |text: &str| page.body.contains(text) && note.contains(text);
+        assert!(unfolded("Fashion-MNIST, 12,800 images, 4 epochs"), "{note}");
+        assert!(unfolded("lr 0.8 instead of 0.1"), "{note}");
+        let differing = page.body.matches("<li>").count();
+        let said = format!("{differing} more settings differ from the file as written");
+        assert!(differing > 3 && page.body.contains(&said), "{said}");
         assert_eq!(table["rows"][4]["cells"]["bs256"]["status"], "failed");
     }
 }

@@ -9,9 +9,35 @@ use rungs_spec::recipe::{Augment, Recipe, Schedule};
 
 use crate::format::grouped;
 
-/// The paragraph: dataset, images, epochs and model; which batch sizes stand for which; what else
-/// differs from the file as written; where half precision is emulated.
+/// What a profile narrows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Narrowed {
+    /// Dataset, images, epochs and model; which batch sizes stand for which.
+    pub trained: String,
+    /// Every other key that differs from the file as written, as `lr 0.8 instead of 0.1`.
+    pub differences: Vec<String>,
+    /// Where half precision is emulated; what cannot be compared. Sentences.
+    pub remarks: Vec<String>,
+}
+
+/// [`Narrowed`] as one paragraph.
 pub fn profile_note(plan: &Plan) -> String {
+    let Narrowed {
+        trained,
+        differences,
+        remarks,
+    } = narrowed(plan);
+    let mut sentences = vec![trained];
+    if !differences.is_empty() {
+        let others = differences.join(", ");
+        sentences.push(format!("Beside the file as written: {others}."));
+    }
+    sentences.extend(remarks);
+    sentences.join(" ")
+}
+
+/// What the plan's profile narrows.
+pub fn narrowed(plan: &Plan) -> Narrowed {
     let pairs = pairs(plan);
     if pairs.is_empty() {
         let drawn = plan
@@ -19,23 +45,23 @@ pub fn profile_note(plan: &Plan) -> String {
             .figure
             .as_ref()
             .is_some_and(|f| !f.models.is_empty());
-        return if drawn {
+        let trained = if drawn {
             "A block diagram, drawn from the models' own layers: nothing is trained."
         } else {
             "Paper values only: nothing is trained."
-        }
-        .to_owned();
+        };
+        return Narrowed {
+            trained: trained.to_owned(),
+            differences: Vec::new(),
+            remarks: Vec::new(),
+        };
     }
-    let mut first = what_is_trained(&pairs);
+    let mut trained = what_is_trained(&pairs);
     if let Some(batches) = batch_sizes(&pairs) {
-        first.push_str("; ");
-        first.push_str(&batches);
+        trained.push_str("; ");
+        trained.push_str(&batches);
     }
-    let mut sentences = vec![first];
-    let others = differences(&pairs);
-    if !others.is_empty() {
-        sentences.push(format!("Beside the file as written: {}", others.join(", ")));
-    }
+    let mut remarks = Vec::new();
     let emulated: Vec<&str> = plan
         .experiment
         .rows
@@ -44,8 +70,8 @@ pub fn profile_note(plan: &Plan) -> String {
         .map(|row| row.label.as_str())
         .collect();
     if !emulated.is_empty() {
-        sentences.push(format!(
-            "Half precision is emulated on this CPU in: {}",
+        remarks.push(format!(
+            "Half precision is emulated on this CPU in: {}.",
             emulated.join(", ")
         ));
     }
@@ -54,15 +80,15 @@ pub fn profile_note(plan: &Plan) -> String {
     });
     if !other_data.is_empty() {
         let theirs = other_data.join(" and ");
-        sentences.push(format!(
-            "Absolute values cannot match the paper's {theirs}; the sign of each step can"
+        remarks.push(format!(
+            "Absolute values cannot match the paper's {theirs}; the sign of each step can."
         ));
     }
-    sentences
-        .iter()
-        .map(|s| format!("{s}."))
-        .collect::<Vec<_>>()
-        .join(" ")
+    Narrowed {
+        trained: trained + ".",
+        differences: differences(&pairs),
+        remarks,
+    }
 }
 
 /// A model's name as the paper writes it.
@@ -283,7 +309,7 @@ fn changed(ours: &Recipe, theirs: &Recipe) -> Vec<(String, String, String)> {
         "replicas": replicas, "precision": precision, "loss scale": loss_scale, "weight decay": weight_decay,
         "decay of": decay, "momentum": momentum, "nesterov": nesterov, "zero gamma": zero_gamma,
         "label smoothing": label_smoothing, "mixup alpha": mixup_alpha, "mixup lambdas": mixup_lambdas,
-        "dropout": dropout, "clip": clip, "init": init, "variant": variant, "task": task, "distillation": distill,
+        "dropout": dropout, "clip": clip, "init": init, "variant": variant, "task": task,
     }
     let Augment {
         crop_area,
@@ -301,6 +327,13 @@ fn changed(ours: &Recipe, theirs: &Recipe) -> Vec<(String, String, String)> {
         "crop area": crop_area, "crop ratio": crop_ratio, "flip": flip, "hue": hue, "saturation": saturation,
         "brightness": brightness, "contrast": contrast, "PCA noise": pca_std, "antialias": antialias,
         "evaluation resize": resize_short,
+    }
+    if distill.is_some() == theirs.distill.is_some() {
+        out.extend(of_sub_table("distillation", distill, &theirs.distill));
+    } else {
+        let word = |some: bool| if some { "on" } else { "off" }.to_owned();
+        let (ours, theirs) = (word(distill.is_some()), word(theirs.distill.is_some()));
+        out.push(("distillation".to_owned(), ours, theirs));
     }
     out.extend(of_sub_table("detect", detect, &theirs.detect));
     out.extend(of_sub_table("segment", segment, &theirs.segment));
@@ -359,6 +392,41 @@ mod tests {
     #[test]
     fn everything_that_quick_narrows_is_named() {
         insta::assert_snapshot!(profile_note(&fixtures::plan("quick", 1)));
+    }
+
+    #[test]
+    fn of_a_sub_table_only_what_differs_is_named() {
+        let plan = fixtures::plan("quick", 1);
+        let (ours, theirs) = pairs(&plan).remove(0);
+        let distill = |weight: f64| {
+            let teacher = serde_json::json!({"experiment": "teachers", "row": "plain", "column": "resnet152d"});
+            let value = serde_json::json!({
+                "teacher": teacher, "temperature": 20.0, "soft_weight": weight, "hard_weight": 1.0,
+            });
+            serde_json::from_value(value).expect("a distillation")
+        };
+        let with = |recipe: &Recipe, distill| Recipe {
+            distill,
+            ..recipe.clone()
+        };
+        let said = |ours, theirs| -> Vec<String> {
+            let all = differences(&[(ours, theirs)]);
+            all.into_iter()
+                .filter(|text| text.starts_with("distill"))
+                .collect()
+        };
+        assert_eq!(
+            said(
+                with(&ours, Some(distill(0.1))),
+                with(&theirs, Some(distill(1.0)))
+            ),
+            ["distillation.soft_weight 0.1 instead of 1"]
+        );
+        assert_eq!(
+            said(with(&ours, None), with(&theirs, Some(distill(1.0)))),
+            ["distillation off instead of on"]
+        );
+        assert!(said(with(&ours, None), with(&theirs, None)).is_empty());
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub const EXIT_FINISHED: i32 = 0;
 pub const EXIT_PERMANENT: i32 = 1;
 /// Exit status: checkpointed and left, as SIGTERM asked.
 pub const EXIT_CHECKPOINTED: i32 = 75;
+/// What a line of the log begins with that only tells how far an attempt has come. An error message
+/// quotes what the log says after the last of them.
+pub const LOG_PROGRESS: &str = "-- ";
 
 /// The device a run computes on, and whether half precision is real there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

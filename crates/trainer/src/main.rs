@@ -5,6 +5,7 @@
 //! | what may the command line say, what does a command do? | [`cli`], [`commands`] |
 //! | what happens from a run directory to an exit status? | [`run`], [`session`] |
 //! | which attempt is this, who may write? | [`attempts`], [`events`] |
+//! | what does the log say? | [`log`] |
 //! | what is in a checkpoint, which one counts? | [`checkpoint`] |
 //! | what is one training step? | [`training`], [`loss`], [`loss_scale`], [`optimiser`] |
 //! | which replicas are computed where? | [`replica_layout`], [`share`] |
@@ -36,6 +37,7 @@ mod failure;
 mod gpu;
 mod init;
 mod initial;
+mod log;
 mod loss;
 mod loss_scale;
 mod memory;

@@ -14,6 +14,7 @@ use rungs_spec::protocol::{
 use crate::attempts::{self, Attempts};
 use crate::events::Events;
 use crate::failure::{EXIT_SUPERSEDED, EXIT_TRANSIENT, EXIT_USAGE, Failure};
+use crate::log::say;
 use crate::session::{Ended, Session};
 
 /// Set by SIGTERM and SIGINT: checkpoint at the next step boundary and leave.
@@ -24,7 +25,7 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
     let stop: Stop = Arc::default();
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
-            eprintln!("cannot handle signal {signal}: {error}");
+            say(format_args!("cannot handle signal {signal}: {error}"));
             return EXIT_TRANSIENT;
         }
     }
@@ -36,10 +37,10 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
     let _lock = match attempts::lock(&run_dir) {
         Ok(lock) => lock,
         Err(Ok(holder)) => {
-            eprintln!(
+            say(format_args!(
                 "{}: another trainer (process {holder}) is training this run; wait for it or stop it",
                 dir.display()
-            );
+            ));
             return EXIT_USAGE;
         }
         Err(Err(failure)) => return refused(&failure),
@@ -47,7 +48,7 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
     let (past, number, mut events) = match begin(&run_dir, attempt) {
         Ok(Begun::Attempt(past, number, events)) => (past, number, events),
         Ok(Begun::AlreadyFinished) => {
-            eprintln!("{}: already finished", dir.display());
+            say(format_args!("{}: already finished", dir.display()));
             return EXIT_FINISHED;
         }
         Err(failure) => return refused(&failure),
@@ -58,11 +59,13 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
     let failure = match ended {
         Ok(Ok(Ended::Finished)) => return EXIT_FINISHED,
         Ok(Ok(Ended::Stopped)) => {
-            eprintln!("stopped as asked; the next attempt continues from the checkpoint");
+            say("stopped as asked; the next attempt continues from the checkpoint");
             return EXIT_CHECKPOINTED;
         }
         Ok(Ok(Ended::Superseded(higher))) => {
-            eprintln!("attempt {higher} has taken this run over: attempt {number} stops");
+            say(format_args!(
+                "attempt {higher} has taken this run over: attempt {number} stops"
+            ));
             return EXIT_SUPERSEDED;
         }
         Ok(Err(failure)) => failure,
@@ -71,7 +74,7 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
             panic_message(panic.as_ref())
         )),
     };
-    eprintln!("{}", failure.message);
+    say(&failure.message);
     let status = status_of(&failure);
     // On a full disk this fails too; the exit status and stderr still say it.
     let event = EventKind::Failed {
@@ -79,7 +82,7 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
         message: failure.message,
     };
     if let Err(failure) = events.write(event).and_then(|()| events.sync()) {
-        eprintln!("{}", failure.message);
+        say(&failure.message);
     }
     status
 }
@@ -87,7 +90,7 @@ pub fn run(dir: &Path, attempt: Option<u32>) -> i32 {
 /// Ends before there is an attempt: no event file is ours to write to, so the status alone says
 /// whether another try could succeed.
 fn refused(failure: &Failure) -> i32 {
-    eprintln!("{}", failure.message);
+    say(&failure.message);
     status_of(failure)
 }
 

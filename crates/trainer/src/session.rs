@@ -19,6 +19,7 @@ use crate::evaluate;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::gpu::Meter;
+use crate::log;
 use crate::loss_scale::Scale;
 use crate::pictures;
 use crate::readback::Readback;
@@ -99,7 +100,10 @@ impl Session<'_> {
                 break;
             };
             for error in &corrupt {
-                eprintln!("epoch {}: {error}; max_corrupt allows it", epoch + 1);
+                log::say(format_args!(
+                    "epoch {}: {error}; max_corrupt allows it",
+                    epoch + 1
+                ));
             }
             self.corrupt += corrupt.len() as u64;
             self.readback.push(step, epoch, loss, lr);
@@ -166,13 +170,34 @@ impl Session<'_> {
             self.checkpoints
                 .write_best(&self.training, self.at, epochs, self.events)?;
         }
-        self.epoch_seconds
-            .push(self.epoch_started.elapsed().as_secs_f64());
+        let seconds = self.epoch_started.elapsed().as_secs_f64();
+        self.epoch_seconds.push(seconds);
         self.epoch_started = Instant::now();
+        self.tell(epochs, &found, is_best, seconds);
         if stopping(self.stop) {
             return Ok(Some(Ended::Stopped));
         }
         self.superseded()
+    }
+
+    /// One line of the log for an epoch.
+    fn tell(&self, epochs: u64, found: &Found, is_best: bool, seconds: f64) {
+        let mut line = format!("epoch {epochs} of {}:", self.epochs());
+        for (name, value) in &found.metrics {
+            // Percents as in the tables, losses finer.
+            let digits = if *value < 10.0 { 4 } else { 2 };
+            line += &format!(" {name} {value:.digits$},");
+        }
+        if self.readback.images_per_s > 0.0 {
+            line += &format!(" {:.0} images/s,", self.readback.images_per_s);
+        }
+        let best = if is_best { ", the best so far" } else { "" };
+        log::progress(format_args!("{line} {seconds:.1} s{best}"));
+    }
+
+    /// Epochs of the whole run.
+    fn epochs(&self) -> u64 {
+        self.schedule.steps() / self.steps_per_epoch
     }
 
     fn write_evaluation(&mut self, epochs: u64, found: &Found) -> Result<(), Failure> {
@@ -247,6 +272,7 @@ impl Session<'_> {
             epoch_seconds: self.epoch_seconds,
         })?;
         self.events.sync()?;
+        log::progress(format_args!("finished: {} epochs", self.at.evaluated));
         Ok(Ended::Finished)
     }
 }

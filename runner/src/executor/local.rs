@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 use rungs_spec::home::RunDir;
-use rungs_spec::protocol::{EXIT_CHECKPOINTED, EXIT_FINISHED, FailureClass};
+use rungs_spec::protocol::{EXIT_CHECKPOINTED, EXIT_FINISHED, FailureClass, LOG_PROGRESS};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::scheduler::ending::Exit;
@@ -150,7 +150,8 @@ pub fn no_space(run_dir: &RunDir, exit: Exit) -> Option<(FailureClass, String)> 
     })
 }
 
-/// The last lines of a log, at most 20 and 2000 bytes, for an error message.
+/// The last lines of a log, at most 20 and 2000 bytes, for an error message. How far a trainer had come
+/// is not in it: only what was said since.
 pub fn log_tail(path: &Path) -> String {
     use std::io::{Read as _, Seek as _, SeekFrom};
     const BYTES: u64 = 2000;
@@ -166,6 +167,8 @@ pub fn log_tail(path: &Path) -> String {
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.trim().lines().collect();
+    let told = lines.iter().rposition(|l| l.starts_with(LOG_PROGRESS));
+    let lines = &lines[told.map_or(0, |last| last + 1)..];
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
@@ -183,6 +186,9 @@ mod tests {
         let tail = log_tail(&path);
         assert_eq!(tail.lines().count(), 20);
         assert!(tail.ends_with("line 4999"));
+        let text = "said before\n-- epoch 1 of 4: val/top1 0.8\nsaid since\n";
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(log_tail(&path), "said since");
     }
 
     #[tokio::test]

@@ -54,7 +54,17 @@ pub(super) fn spec_of(view: &View, asked: &Asked) -> Result<ChartSpec, Failure> 
             .find(|column| points_of(view, column, metric) > 0)
     };
     let metric = match asked.metric {
-        Some(_) => asked.metrics()?[0],
+        Some(_) => match asked.metrics()?[..] {
+            [one] => one,
+            ref several => {
+                let message = format!(
+                    "A chart of a table draws one metric for all its rows, not {}: {}.",
+                    several.len(),
+                    several.join(", ")
+                );
+                return Err(Failure::bad_request("bad_metric", message));
+            }
+        },
         None => {
             let names = || table.metrics.iter().map(|m| m.name.as_str());
             names()

@@ -112,7 +112,8 @@ async fn load(dashboard: Dashboard) -> Result<Page, Failure> {
             (None, Some(n)) => n.saturating_add(u32::MAX / 2),
             (None, None) => u32::MAX / 2,
         };
-        (c.left.is_none(), c.command.is_some(), number)
+        let began = !c.strip.is_empty() && c.command.is_none();
+        (c.left.is_none(), !began, number)
     });
     let needs = match &store {
         Some(store) => needs(store, dashboard.scheduler_is_here()).await?,

@@ -1,4 +1,4 @@
-//! Two greys, one ground, five row colours, light and dark: those of the dashboard.
+//! Two greys, one ground, eight row colours, light and dark: those of the dashboard.
 
 use std::str::FromStr;
 
@@ -6,13 +6,17 @@ use plotters::style::RGBColor;
 
 use crate::error::{ReportError, choose};
 
-/// Row colours (light, dark), safe for colour-blind readers and stable for a row.
-pub const ROW_COLOURS: [(u32, u32); 5] = [
+/// Row colours (light, dark), safe for colour-blind readers and stable for a row. The longest tables of the
+/// paper (8 and 9) have seven rows, and no two curves of one chart should look alike.
+pub const ROW_COLOURS: [(u32, u32); 8] = [
     (0x4477aa, 0x7fb0e6),
     (0xee7733, 0xff9e5e),
     (0x228833, 0x66c279),
     (0xaa3377, 0xe07ab8),
     (0x66a5d9, 0xa8d4f5),
+    (0x997700, 0xd9b93b),
+    (0x555b63, 0xb9bec6),
+    (0xd0607a, 0xf4a0b2),
 ];
 
 /// Colours of a chart.

@@ -26,6 +26,7 @@ use crate::events::Events;
 use crate::failure::{Failure, io_failure};
 use crate::gpu::Meter;
 use crate::initial::{self, InitialFile};
+use crate::log;
 use crate::mixup::Mixup;
 use crate::readback::Readback;
 use crate::segment::task::SegmentTask;
@@ -100,7 +101,7 @@ impl<'a> Session<'a> {
             pid: std::process::id(),
             command: environment::command(),
             driver: environment::driver(),
-            device: device_names,
+            device: device_names.clone(),
             gpus: gpus.as_ref().map_or_else(Vec::new, Meter::models),
             compute_threads: run.compute_threads,
             trainer: env!("CARGO_PKG_VERSION").to_owned(),
@@ -148,6 +149,13 @@ impl<'a> Session<'a> {
             epoch_seconds: Vec::new(),
         };
         session.repair_best(past)?;
+        log::progress(format_args!(
+            "attempt {number} on {device_names} goes {} step {} of {}, {} epochs of {steps_per_epoch} steps",
+            if at.step == 0 { "from" } else { "on at" },
+            at.step,
+            session.schedule.steps(),
+            session.epochs(),
+        ));
         Ok(session)
     }
 

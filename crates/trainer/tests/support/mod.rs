@@ -103,8 +103,13 @@ impl Run {
 
     /// Starts an attempt.
     pub fn start(&self) -> Child {
+        self.start_with(Stdio::null())
+    }
+
+    /// Starts an attempt that writes its log there.
+    pub fn start_with(&self, log: Stdio) -> Child {
         self.command()
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the trainer starts")
     }

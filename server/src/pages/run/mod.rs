@@ -338,8 +338,23 @@ fn attempt_view(attempt: &AttemptRow) -> AttemptView {
 fn environment(attempts: &[AttemptRow]) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     if let Some(started) = attempts.iter().rev().find(|a| !a.environment.is_null()) {
-        flatten("", &started.environment, &mut |key, value| {
-            pairs.push((key, value))
+        let mut environment = started.environment.clone();
+        // As one would type it.
+        if let Some(command) = environment.get_mut("command")
+            && let Some(words) = command.as_array()
+        {
+            let words: Vec<&str> = words.iter().filter_map(|w| w.as_str()).collect();
+            *command = words.join(" ").into();
+        }
+        flatten("", &environment, &mut |key, value| {
+            let value = match (key.as_str(), value.as_str()) {
+                (_, "[]" | "") => "none".to_owned(),
+                ("dataset.train" | "dataset.val", n) => n
+                    .parse()
+                    .map_or_else(|_| n.to_owned(), |n| format!("{} images", grouped(n))),
+                _ => value,
+            };
+            pairs.push((key, value));
         });
     }
     pairs

@@ -3,8 +3,8 @@
 use rungs_report::format;
 use rungs_report::table::{Cell, CellStatus, MetricHead, Row, Value};
 use rungs_spec::metric::{self, Direction};
-use rungs_spec::refinement;
 
+use super::adds::what_it_adds;
 use super::arrange::sides;
 use super::color;
 use crate::charts::{self, mean_curve};
@@ -140,58 +140,6 @@ fn side_view(cell: &Cell, side: &MetricHead) -> SideView {
         paper_value: value.paper,
         title: value.reason.clone().unwrap_or_default(),
     }
-}
-
-/// The second line under a row's name: what it changes here, in the recipe's own words.
-fn what_it_adds(view: &View, row: &Row) -> String {
-    if row.cells.values().any(|c| c.emulated) && !emulated_below(view, row) {
-        return "emulated on this CPU".to_owned();
-    }
-    let profile = view.plan.profile.as_deref();
-    let own = profile.and_then(|p| view.experiment.profiles.get(p));
-    for id in &row.add {
-        let (Some(known), Some(ours)) = (
-            refinement::find(id),
-            own.and_then(|p| p.refinements.get(id)),
-        ) else {
-            continue;
-        };
-        let usual = known.defaults();
-        let changed = ours.iter().find_map(|(key, value)| {
-            let (a, b) = (
-                rungs_spec::keys::shown(usual.get(key)?),
-                rungs_spec::keys::shown(value),
-            );
-            (a != b).then(|| format!("{key} {a} → {b} in {}", profile.unwrap_or("")))
-        });
-        if let Some(text) = changed {
-            return text;
-        }
-    }
-    if row.on.is_none() {
-        return "the root of the stack".to_owned();
-    }
-    let written = view
-        .experiment
-        .row(&row.id)
-        .zip(view.experiment.columns.iter().find(|c| !c.reference_only));
-    let settled = written.and_then(|(r, c)| view.experiment.settled(profile, r, c).ok());
-    let keys = settled.iter().flat_map(|settled| &settled.keys);
-    let set = keys.filter(|k| {
-        k.refinement
-            .is_some_and(|id| row.add.iter().any(|of| of == id))
-            || k.from == format!("row {}", row.id)
-    });
-    set.take(1)
-        .map(|k| format!("{} = {}", k.key, k.value.trim_matches('"')))
-        .collect::<String>()
-}
-
-fn emulated_below(view: &View, row: &Row) -> bool {
-    row.on
-        .as_deref()
-        .and_then(|on| view.table.row(on))
-        .is_some_and(|r| r.cells.values().any(|c| c.emulated))
 }
 
 fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHead) -> CellView {

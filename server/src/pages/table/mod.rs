@@ -1,16 +1,17 @@
 //! `/tables/{experiment}`: what did each refinement do?
 
+mod adds;
 mod arrange;
 mod behind;
 mod cell;
+mod choices;
 mod proof;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use rungs_report::export::Round;
 use rungs_report::table::{CellStatus, MetricHead, Table};
-use rungs_report::{Select, show};
+use rungs_report::{Select, profile, show};
 
 use rungs_spec::experiment::Experiment;
 use rungs_spec::metric;
@@ -19,6 +20,8 @@ use rungs_spec::plan::{Options, World as _};
 use self::arrange::{Arranged, arrange};
 use self::behind::{Behind, behind};
 use self::cell::row_view;
+pub use self::choices::Choices;
+use self::choices::{Choice, downloads, segments};
 use self::proof::{Proof, proof};
 use super::controls::{Button, Controls};
 use super::{ChartLink, Layout, Link, escape, html};
@@ -29,119 +32,7 @@ use crate::state::Dashboard;
 use crate::view::View;
 
 /// Row colours there are; a row's is its place in the file, so that it never changes.
-pub const COLORS: usize = 5;
-
-/// State of the page, all in its address.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
-pub struct Choices {
-    /// Profile; the file's default without.
-    pub profile: Option<String>,
-    /// `best` or `last`.
-    pub select: Option<String>,
-    /// Metric shown; the table's first without.
-    pub metric: Option<String>,
-    /// Column whose curves are drawn; the last one with any without.
-    pub column: Option<String>,
-    /// Seeds of every cell; as many as it was applied with without.
-    pub seeds: Option<String>,
-    /// Settings shown, separated by commas; all without.
-    pub columns: Option<String>,
-    /// Parts left out: `paper`, `step`, `curve`, `cost`.
-    pub hide: Option<String>,
-    /// `1`: rows stand across, settings downwards.
-    pub pivot: Option<String>,
-    /// How LaTeX rounds: `digits` or `sd`.
-    pub round: Option<String>,
-}
-
-impl Choices {
-    /// Which epoch is shown.
-    pub fn select(&self) -> Result<Select, Failure> {
-        let word = self.select.as_deref().unwrap_or(Select::default().word());
-        word.parse().map_err(|e: rungs_report::ReportError| {
-            Failure::bad_request("bad_select", e.to_string())
-        })
-    }
-
-    /// How LaTeX rounds.
-    pub fn round(&self) -> Result<Round, Failure> {
-        let word = self.round.as_deref().unwrap_or("digits");
-        word.parse().map_err(|e: rungs_report::ReportError| {
-            Failure::bad_request("bad_round", e.to_string())
-        })
-    }
-
-    /// How many seeds the cells are over.
-    pub fn seeds(&self) -> Result<Option<u64>, Failure> {
-        let refuse = |text: &str| {
-            Failure::bad_request(
-                "bad_seeds",
-                format!("seeds={text} is not a number from 1 to 1000."),
-            )
-        };
-        self.seeds
-            .as_deref()
-            .map(|text| match text.parse() {
-                Ok(n @ 1..=1000) => Ok(n),
-                _ => Err(refuse(text)),
-            })
-            .transpose()
-    }
-
-    /// The metric of a table that is shown.
-    fn metric<'a>(&self, table: &'a Table) -> Result<&'a MetricHead, Failure> {
-        let known = || table.metrics.iter().map(|m| m.name.as_str());
-        match &self.metric {
-            // What stands beside any metric is not the first choice.
-            None => table
-                .metrics
-                .iter()
-                .find(|m| !arrange::stands_beside(m))
-                .or(table.metrics.first())
-                .ok_or_else(|| Failure::internal("the experiment names no metrics")),
-            Some(name) => table
-                .metrics
-                .iter()
-                .find(|m| m.name == *name)
-                .ok_or_else(|| {
-                    let near = rungs_spec::error::nearest(name, known());
-                    Failure::bad_request(
-                        "bad_metric",
-                        format!("This table has no metric {name:?}; {near}"),
-                    )
-                }),
-        }
-    }
-
-    /// The page's address with one choice changed.
-    fn href(&self, name: &str, change: impl FnOnce(&mut Choices)) -> String {
-        let mut to = self.clone();
-        change(&mut to);
-        format!("/tables/{}{}", escape(name), to.query())
-    }
-
-    fn query(&self) -> String {
-        let pairs = [
-            ("profile", &self.profile),
-            ("metric", &self.metric),
-            ("select", &self.select),
-            ("seeds", &self.seeds),
-            ("column", &self.column),
-            ("columns", &self.columns),
-            ("hide", &self.hide),
-            ("pivot", &self.pivot),
-        ];
-        let set: Vec<String> = pairs
-            .iter()
-            .filter_map(|(key, value)| Some(format!("{key}={}", escape(value.as_deref()?))))
-            .collect();
-        if set.is_empty() {
-            String::new()
-        } else {
-            format!("?{}", set.join("&"))
-        }
-    }
-}
+pub const COLORS: usize = rungs_report::chart::ROW_COLOURS.len();
 
 #[derive(Template)]
 #[template(path = "table.html")]
@@ -162,6 +53,7 @@ struct TablePage {
     downloads: Vec<Link>,
     note_title: String,
     note: String,
+    differences: Vec<String>,
     note_more: Vec<String>,
     start: Option<String>,
     metric: String,
@@ -176,11 +68,6 @@ struct TablePage {
     curves: Option<Curves>,
     proofs: Vec<Proof>,
     proof_caption: &'static str,
-}
-
-struct Choice {
-    label: &'static str,
-    links: Vec<Link>,
 }
 
 struct Curves {
@@ -326,6 +213,7 @@ fn page(view: &View, choices: &Choices, behind: Vec<Behind>) -> Result<TablePage
         .iter()
         .map(|row| row_view(view, row, head))
         .collect();
+    let narrowed = profile::narrowed(&view.plan);
     Ok(TablePage {
         heading: heading(table),
         arxiv: table.paper.as_ref().and_then(|p| p.arxiv.clone()),
@@ -333,7 +221,11 @@ fn page(view: &View, choices: &Choices, behind: Vec<Behind>) -> Result<TablePage
         choices: segments(view, choices, head),
         downloads: downloads(name, choices),
         note_title: profile_words,
-        note: table.profile_note.clone(),
+        note: std::iter::once(narrowed.trained)
+            .chain(narrowed.remarks)
+            .collect::<Vec<_>>()
+            .join(" "),
+        differences: narrowed.differences,
         note_more,
         start: untouched.then_some(command),
         metric: head.name.clone(),
@@ -389,94 +281,6 @@ fn context(table: &Table) -> String {
         "{rows} · {select} · {} per cell",
         plural(table.seeds as usize, "seed")
     )
-}
-
-fn segments(view: &View, choices: &Choices, head: &MetricHead) -> Vec<Choice> {
-    let table = &view.table;
-    let name = &table.experiment;
-    let link = |text: &str, current: bool, href: String| Link {
-        href,
-        text: text.to_owned(),
-        current,
-    };
-    // From the smallest to the paper's: quick, standard, paper; others in the order of the alphabet.
-    let mut profiles: Vec<&String> = view.experiment.profiles.keys().collect();
-    profiles.sort_by_key(|p| {
-        ["quick", "standard", "paper"]
-            .iter()
-            .position(|known| known == p)
-            .unwrap_or(1)
-    });
-    let profiles = profiles.into_iter().map(|p| {
-        link(
-            p,
-            table.profile.as_deref() == Some(p),
-            choices.href(name, |c| c.profile = Some(p.clone())),
-        )
-    });
-    let metrics = table.metrics.iter().map(|m| {
-        link(
-            &m.title,
-            m.name == head.name,
-            choices.href(name, |c| c.metric = Some(m.name.clone())),
-        )
-    });
-    let selects = [("best epoch", Select::Best), ("last", Select::Last)]
-        .into_iter()
-        .map(|(text, s)| {
-            link(
-                text,
-                table.select == s,
-                choices.href(name, |c| c.select = Some(s.word().to_owned())),
-            )
-        });
-    // One seed, three (an interval), and whatever was applied.
-    let mut counts = vec![1, 3, table.seeds];
-    counts.sort_unstable();
-    counts.dedup();
-    let seeds = counts.into_iter().map(|n| {
-        link(
-            &plural(n as usize, "seed"),
-            table.seeds == n,
-            choices.href(name, |c| c.seeds = Some(n.to_string())),
-        )
-    });
-    [
-        ("Profile", profiles.collect()),
-        ("Metric", metrics.collect()),
-        ("Epoch", selects.collect::<Vec<_>>()),
-        ("Seeds", seeds.collect()),
-    ]
-    .into_iter()
-    .filter(|(_, links): &(_, Vec<Link>)| links.len() > 1)
-    .map(|(label, links)| Choice { label, links })
-    .collect()
-}
-
-fn downloads(name: &str, choices: &Choices) -> Vec<Link> {
-    let query = Choices {
-        metric: None,
-        column: None,
-        columns: None,
-        hide: None,
-        pivot: None,
-        ..choices.clone()
-    }
-    .query();
-    [
-        ("CSV", "csv", true),
-        ("JSON", "json", false),
-        ("LaTeX", "tex", true),
-        ("Markdown", "md", true),
-        ("One-file report", "html", false),
-    ]
-    .into_iter()
-    .map(|(text, suffix, current)| Link {
-        href: format!("/tables/{}.{suffix}{query}", escape(name)),
-        text: text.to_owned(),
-        current,
-    })
-    .collect()
 }
 
 /// A row's colour: its place in its file.
