@@ -17,7 +17,7 @@ function morph(old, fresh) {
     if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
     return;
   }
-  // The log has newer lines already.
+  // The stream brings a log's lines; a fresh copy of the page would bring some of them again.
   if (followed.has(old)) return;
   attributes(old, fresh);
   if (old.nodeName === "FIGURE" && old.classList.contains("chart")) {
@@ -124,13 +124,15 @@ function listen() {
   const events = new EventSource("/api/v1/events");
   streams.push(events);
   events.addEventListener("change", (event) => {
+    const lost = live?.classList.contains("lost");
     live?.classList.remove("lost");
     told = Number(event.data);
-    if (told !== shown) refresh();
+    if (told !== shown || lost) refresh();
   });
   events.onerror = () => {
     if (live) {
       live.classList.add("lost");
+      live.textContent = "connection lost";
       live.title = "The server does not answer; this page shows what was last known.";
     }
   };
@@ -157,8 +159,8 @@ const followed = new WeakSet();
 function follow(log) {
   const stream = new EventSource(`${log.dataset.log}?from=${log.dataset.end}`);
   streams.push(stream);
+  followed.add(log);
   stream.addEventListener("log", (event) => {
-    followed.add(log);
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 4;
     log.append(JSON.parse(event.data));
     log.dataset.end = event.lastEventId;
@@ -252,6 +254,7 @@ async function point(figure, x) {
     const entry = await chart(other).catch(() => undefined);
     if (entry?.points?.x !== of || !other.querySelector(".cursor")) continue;
     const inside = x >= entry.low && x <= entry.high;
+    entry.at = x;
     other.classList.toggle("pointed", inside);
     if (!inside) continue;
     const px = entry.left + ((x - entry.low) / (entry.high - entry.low)) * (entry.right - entry.left);
@@ -301,27 +304,37 @@ function pointable(figure) {
         at(event, (_, here) => (start = here));
       });
       figure.addEventListener("pointerup", (event) =>
-        at(event, (_, here) => {
+        at(event, (of, here) => {
           const from = start;
           start = null;
           figure.classList.remove("dragged");
-          if (from && Math.abs(from.px - here.px) > 6) zoom(Math.min(from.x, here.x), Math.max(from.x, here.x));
+          if (from && Math.abs(from.px - here.px) > 6) zoom(Math.min(from.x, here.x), Math.max(from.x, here.x), of.points.x);
         }),
       );
       figure.addEventListener("dblclick", () => zoom(null, null));
-      figure.addEventListener("keydown", (event) => key(figure, event));
     }
+    figure.addEventListener("keydown", (event) => key(figure, event));
+    figure.addEventListener("blur", unpoint);
   }
   for (const name of ["cursor", "zoom", "readout"]) {
     if (figure.querySelector(`.${name}`)) continue;
     const part = document.createElement("div");
     part.className = name;
+    if (name === "readout") part.setAttribute("role", "status");
     figure.append(part);
   }
 }
 
-// Arrows move by a fifth of what is shown, plus and minus zoom, 0 shows all.
+// Arrows with Shift move the cursor from point to point; without, what is shown by a fifth of it. Plus and
+// minus zoom, 0 shows all.
 async function key(figure, event) {
+  const steps = { ArrowLeft: -1, ArrowRight: 1 };
+  if (steps[event.key] && (event.shiftKey || !figure.hasAttribute("data-zoom"))) {
+    event.preventDefault();
+    await step(figure, steps[event.key]);
+    return;
+  }
+  if (!figure.hasAttribute("data-zoom")) return;
   const moves = { ArrowLeft: [-0.2, -0.2], ArrowRight: [0.2, 0.2], "+": [0.25, -0.25], "=": [0.25, -0.25], "-": [-0.5, 0.5] };
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "0" || event.key === "Escape") {
@@ -341,7 +354,19 @@ async function key(figure, event) {
   if (move[0] === move[1]) [low, high] = [low + shift, high + shift];
   [low, high] = [Math.max(low, first), Math.min(high, last)];
   if (low <= first && high >= last) zoom(null, null);
-  else if (high > low) zoom(low, high);
+  else if (high > low) zoom(low, high, entry.points.x);
+}
+
+// The cursor to the next point of any curve, in either direction.
+async function step(figure, by) {
+  const entry = await chart(figure).catch(() => undefined);
+  if (!entry?.points) return;
+  const all = entry.points.series.flatMap((series) => series.points.map(([x]) => x));
+  const inside = [...new Set(all)].filter((x) => x >= entry.low && x <= entry.high).sort((a, b) => a - b);
+  const at = figure.classList.contains("pointed") ? entry.at : undefined;
+  const ahead = by > 0 ? inside.find((x) => at === undefined || x > at) : inside.findLast((x) => at === undefined || x < at);
+  if (ahead === undefined) return;
+  await point(figure, ahead);
 }
 
 function stretch(part, from, to, entry, scale) {
@@ -355,10 +380,9 @@ function stretch(part, from, to, entry, scale) {
 
 // The part of x that is shown stands in the address, like every other choice: whole steps, else
 // rounded outwards to about a thousandth of what is shown.
-function zoom(from, to) {
+function zoom(from, to, axis) {
   const url = new URL(location.href);
-  const steps = (url.searchParams.get("x") ?? "step") === "step";
-  const digits = steps ? 0 : Math.max(0, Math.ceil(2.5 - Math.log10(to - from)));
+  const digits = axis === "step" ? 0 : Math.max(0, Math.ceil(2.5 - Math.log10(to - from)));
   for (const [name, value, round] of [["from", from, Math.floor], ["to", to, Math.ceil]]) {
     if (value === null) url.searchParams.delete(name);
     else url.searchParams.set(name, (round(value * 10 ** digits) / 10 ** digits).toFixed(digits));

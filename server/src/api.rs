@@ -54,8 +54,9 @@ pub async fn table(
     Path(name): Path<String>,
     Query(choices): Query<Choices>,
 ) -> Result<Response, Failure> {
+    let options = choices.options()?;
     let view = dashboard
-        .view(&name, choices.profile.as_deref(), choices.select()?)
+        .view_with(&name, &options, choices.select()?)
         .await?;
     export::response(&view, Format::Json, Round::default())
 }
@@ -215,6 +216,10 @@ pub async fn in_form(request: axum::extract::Request, next: Next) -> Response {
         |b| String::from_utf8_lossy(&b).into_owned(),
     );
     let message = match text.trim() {
+        "" if status == StatusCode::GATEWAY_TIMEOUT => {
+            "The answer took too long to make: the machine or the disk of the home is busy. Try again in a moment."
+                .to_owned()
+        }
         "" => format!("The request was refused: {status}."),
         said => said.to_owned(),
     };

@@ -99,6 +99,8 @@ pub struct Asked {
     experiment: Option<String>,
     /// Its profile.
     profile: Option<String>,
+    /// Seeds of a cell (`table`); as many as it was applied with without.
+    seeds: Option<String>,
     /// Its column.
     column: Option<String>,
     /// Which panel of a figure, from 0.

@@ -154,6 +154,11 @@ fn paths() -> Value {
         "Which evaluation counts",
         json!({"enum": ["best", "last"]}),
     );
+    let seeds = query(
+        "seeds",
+        "Seeds of every cell, the first so many; as many as the table was applied with without",
+        json!({"type": "integer", "minimum": 1, "maximum": 1000}),
+    );
     let object_of = |name: &str, of: &str| json!({"type": "object", "required": [name], "properties": {name: {"type": "array", "items": reference(of)}}});
     let sorts: Vec<String> = SortBy::ALL
         .iter()
@@ -232,7 +237,7 @@ fn paths() -> Value {
         "/api/v1/openapi.json": json_of("This document", vec![], json!({"type": "object"})),
         "/api/v1/status": json_of("How many runs of each state, who schedules, what is on the slots", vec![], reference("status")),
         "/api/v1/experiments": json_of("Every experiment with its cells by state", vec![], object_of("experiments", "experiment")),
-        "/api/v1/tables/{experiment}": json_of("Paper and ours, side by side", vec![experiment(), profile(), select], reference("table")),
+        "/api/v1/tables/{experiment}": json_of("Paper and ours, side by side", vec![experiment(), profile(), select, seeds], reference("table")),
         "/api/v1/figures/{experiment}": json_of("Curves of a figure, every point, mean over seeds; or the networks of a block diagram", vec![experiment(), profile()], reference("figure")),
         "/api/v1/claims": json_of("Every claim of the paper, judged", vec![profile()], object_of("claims", "claim")),
         "/api/v1/compare": json_of("Runs beside each other: numbers, recipes, images", compared, reference("comparison")),

@@ -65,7 +65,8 @@ const EXPERIMENTS: &str = "experiments";
 enum Opened {
     #[default]
     No,
-    Yes(FileId, Store),
+    /// And when it was last known to be of a version that this program reads.
+    Yes(FileId, Store, Instant),
     /// When it was tried, and what was said.
     Failed(FileId, Instant, Failure),
 }
@@ -75,6 +76,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// For how long a failure is said again before the next try: those who waited behind it need not wait for
 /// their own.
 const SAID_AGAIN: Duration = Duration::from_secs(1);
+/// A newer program migrates the database in place, under a server that keeps it open.
+const VERSION_HOLDS: Duration = Duration::from_secs(1);
 
 type FileId = (u64, u64);
 
@@ -108,15 +111,25 @@ impl Dashboard {
         &self.0.memory
     }
 
-    /// The database; `None` while there is none. It is opened again when its file was replaced.
+    /// The database; `None` while there is none. It is opened again when its file was replaced, and no longer
+    /// read when a newer Rungs has migrated it.
     pub async fn store(&self) -> Result<Option<Store>, Failure> {
         let mut open = self.0.store.lock().await;
         let Some(id) = file_id(&self.0.db) else {
             *open = Opened::No;
             return Ok(None);
         };
-        match &*open {
-            Opened::Yes(of, store) if *of == id => return Ok(Some(store.clone())),
+        match &mut *open {
+            Opened::Yes(of, store, at) if *of == id => {
+                if at.elapsed() < VERSION_HOLDS {
+                    return Ok(Some(store.clone()));
+                }
+                if store.check_version().await.is_ok() {
+                    *at = Instant::now();
+                    return Ok(Some(store.clone()));
+                }
+                // Opening it again says what is wrong with it.
+            }
             Opened::Failed(of, at, failure) if *of == id && at.elapsed() < SAID_AGAIN => {
                 return Err(failure.clone());
             }
@@ -124,7 +137,7 @@ impl Dashboard {
         }
         match Store::open_reader_within(&self.0.db, BUSY).await {
             Ok(store) => {
-                *open = Opened::Yes(id, store.clone());
+                *open = Opened::Yes(id, store.clone(), Instant::now());
                 Ok(Some(store))
             }
             Err(error) => {

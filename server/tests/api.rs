@@ -261,4 +261,46 @@ async fn a_newer_foreign_or_missing_database_is_said_and_recovered_from() {
     std::fs::remove_file(&db).unwrap();
     std::fs::rename(&kept, &db).unwrap();
     assert_eq!(json_of(&app, "/api/v1/runs").await["total"], 20);
+    // Migrated in place, as a newer runner does, while this server has it open.
+    let future = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                  VALUES (99990101000000, 'future', 1, x'00', 0)";
+    sqlite(&db, future);
+    let newer = async || {
+        let (status, _, page) = send(&app, browser("/")).await;
+        (status == StatusCode::SERVICE_UNAVAILABLE && page.contains("newer")).then_some(page)
+    };
+    let said = eventually(newer).await;
+    assert!(said.contains("<h1") && said.contains("rungs.db"), "{said}");
+    sqlite(
+        &db,
+        "DELETE FROM _sqlx_migrations WHERE version = 99990101000000",
+    );
+    let again = async || {
+        let (status, _, body) = send(&app, to("/api/v1/runs")).await;
+        let total =
+            (status == StatusCode::OK).then(|| serde_json::from_str::<Value>(&body).unwrap());
+        total.filter(|list| list["total"] == 20)
+    };
+    eventually(again).await;
+}
+
+/// Runs SQL in a database, as another program would.
+fn sqlite(db: &std::path::Path, sql: &str) {
+    let python =
+        format!("import sqlite3; c = sqlite3.connect({db:?}); c.execute({sql:?}); c.commit()");
+    let done = std::process::Command::new("python3")
+        .args(["-c", &python])
+        .status();
+    assert!(done.unwrap().success());
+}
+
+/// Asks until there is an answer: what a server looks at once a second is noticed within some.
+async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..300 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("still not, after half a minute")
 }

@@ -171,6 +171,21 @@ async fn groups_are_means_with_a_band() {
         table.contains("band ± sd") && table.contains("<polygon"),
         "{table}"
     );
+    // Of as many seeds as the page's cells, which its address chooses.
+    for (seeds, runs) in [("1", "5 runs"), ("3", "15 runs")] {
+        let page = text(&app, &format!("/tables/table4?profile=quick&seeds={seeds}")).await;
+        let address = page.split("<img src=\"/charts/table").nth(1).unwrap();
+        let address = address.split('"').next().unwrap().replace("&#38;", "&");
+        let drawn = text(&app, &format!("/charts/table{address}")).await;
+        assert!(drawn.contains(runs), "{seeds}: {drawn}");
+        let api = text(
+            &app,
+            &format!("/api/v1/tables/table4?profile=quick&seeds={seeds}"),
+        )
+        .await;
+        let api: Value = serde_json::from_str(&api).unwrap();
+        assert_eq!(api["seeds"].to_string(), seeds);
+    }
     let several = "/charts/table.svg?experiment=table4&profile=quick&metric=val/top1,val/top5";
     let (status, said) = answer(&app, several).await;
     let said = String::from_utf8_lossy(&said);

@@ -50,6 +50,26 @@ impl Store {
         open_reader(db, busy).await.map_err(|e| e.at(db))
     }
 
+    /// Whether the database is still one that this program knows: a newer one may have migrated it since it
+    /// was opened. Errors: [`StoreError::NewerVersion`].
+    pub async fn check_version(&self) -> Result<(), StoreError> {
+        let newest = async {
+            let query = "SELECT max(version) FROM _sqlx_migrations";
+            let found: Option<i64> = sqlx::query_scalar(query)
+                .fetch_one(&self.shared.readers)
+                .await?;
+            Ok(found)
+        };
+        match newest.await.map_err(self.here())? {
+            Some(found) if found > known() => Err(StoreError::NewerVersion {
+                path: self.path().to_owned(),
+                found,
+                known: known(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.shared.path

@@ -3,10 +3,11 @@
 use rungs_report::Select;
 use rungs_report::chart::{self, ChartSpec};
 use rungs_spec::error::nearest;
+use rungs_spec::plan::Options;
 
 use super::Asked;
 use crate::error::Failure;
-use crate::pages::table::color;
+use crate::pages::table::{color, seeds};
 use crate::state::Dashboard;
 use crate::view::View;
 
@@ -27,9 +28,12 @@ pub(super) async fn spec(dashboard: &Dashboard, asked: &Asked) -> Result<ChartSp
         .experiment
         .as_deref()
         .ok_or_else(|| Failure::bad_request("bad_chart", "experiment= names the table."))?;
-    let view = dashboard
-        .view(name, asked.profile.as_deref(), Select::Last)
-        .await?;
+    let options = Options {
+        profile: asked.profile.clone(),
+        seeds: seeds(asked.seeds.as_deref())?,
+        ..Options::default()
+    };
+    let view = dashboard.view_with(name, &options, Select::Last).await?;
     spec_of(&view, asked)
 }
 

@@ -5,8 +5,9 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use rungs_report::claims::{Judged, Verdict};
 use rungs_report::format::p_value;
+use rungs_spec::plan::World as _;
 
-use super::{Layout, html};
+use super::{Layout, Link, escape, html};
 use crate::error::Failure;
 use crate::human::plural;
 use crate::state::Dashboard;
@@ -16,6 +17,9 @@ use crate::state::Dashboard;
 struct Page {
     layout: Layout,
     counts: String,
+    profiles: Vec<Link>,
+    /// What the verdicts cannot say, where any is not of the paper's own setting.
+    note: Option<&'static str>,
     claims: Vec<Entry>,
 }
 
@@ -23,6 +27,7 @@ struct Entry {
     text: String,
     source: String,
     experiment: String,
+    profile: Option<String>,
     /// Address of its table; `None` where there is no such experiment.
     href: Option<String>,
     verdict: &'static str,
@@ -55,20 +60,61 @@ pub async fn get(
         count(Verdict::Fails),
         count(Verdict::Undecided)
     );
+    let profiles = profiles(&dashboard, &claims, choice.profile.as_deref())?;
+    let elsewhere = claims
+        .iter()
+        .any(|c| c.profile.as_deref().is_some_and(|p| p != "paper"));
     let claims = claims.into_iter().map(entry).collect();
     html(&Page {
         layout,
         counts,
+        profiles,
+        note: elsewhere.then_some(
+            "Judged on the runs of the profile that stands beside each table, which may be another dataset and a smaller \
+             network than the paper's: what holds or fails here does so in that setting.",
+        ),
         claims,
     })
 }
 
+/// Each table's own profile, or one for all.
+fn profiles(
+    dashboard: &Dashboard,
+    claims: &[Judged],
+    asked: Option<&str>,
+) -> Result<Vec<Link>, Failure> {
+    let world = dashboard.world()?;
+    let mut known: Vec<String> = Vec::new();
+    for name in claims.iter().map(|c| &c.experiment) {
+        // What is wrong with it, its claims say.
+        let Ok(experiment) = world.experiment(name) else {
+            continue;
+        };
+        for profile in experiment.profiles.keys() {
+            if !known.contains(profile) {
+                known.push(profile.clone());
+            }
+        }
+    }
+    known.sort_by_key(|p| super::table::profile_place(p));
+    let usual = Link {
+        href: "/claims".to_owned(),
+        text: "each table's default".to_owned(),
+        current: asked.is_none(),
+    };
+    let links = known.into_iter().map(|p| Link {
+        href: format!("/claims?profile={}", escape(&p)),
+        current: asked == Some(p.as_str()),
+        text: p,
+    });
+    Ok(std::iter::once(usual).chain(links).collect())
+}
+
 fn entry(claim: Judged) -> Entry {
     let known = !claim.comparisons.is_empty();
-    let query = claim
-        .profile
-        .as_ref()
-        .map_or_else(String::new, |profile| format!("?profile={profile}"));
+    let query = claim.profile.as_ref().map_or_else(String::new, |profile| {
+        format!("?profile={}", escape(profile))
+    });
     Entry {
         href: known.then(|| format!("/tables/{}{query}", claim.experiment)),
         verdict: claim.verdict.word(),
@@ -86,6 +132,7 @@ fn entry(claim: Judged) -> Entry {
         text: claim.text,
         source: claim.source,
         experiment: claim.experiment,
+        profile: claim.profile,
         reason: claim.reason,
     }
 }

@@ -223,11 +223,30 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// Whether these parts of an address are numbers, where they are given; a picture that cannot be drawn would
+/// say it to nobody.
+pub fn numbers<const N: usize>(parts: [(&str, &Option<String>); N]) -> Result<(), Failure> {
+    for (name, value) in parts {
+        let Some(value) = value.as_deref().filter(|v| !v.is_empty()) else {
+            continue;
+        };
+        if !value.parse::<f64>().is_ok_and(f64::is_finite) {
+            return Err(Failure::bad_request(
+                "bad_chart",
+                format!("{name}={value} is not a number."),
+            ));
+        }
+    }
+    Ok(())
+}
+
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
     layout: Layout,
     heading: &'static str,
+    /// The token helps.
+    enter: bool,
     status: u16,
     code: &'static str,
     message: String,
@@ -254,9 +273,15 @@ pub async fn error_page(
     else {
         return response;
     };
-    let layout = Layout::load(&dashboard, "")
-        .await
-        .unwrap_or_else(|_| Layout::bare(""));
+    // Whom the guard refused is told nothing of the home.
+    let stranger = matches!(
+        failure.status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST
+    );
+    let layout = match Layout::load(&dashboard, "").await {
+        Ok(layout) if !stranger => layout,
+        _ => Layout::bare(""),
+    };
     let heading = match failure.status {
         StatusCode::NOT_FOUND => "Not here",
         StatusCode::UNAUTHORIZED => "The token is needed",
@@ -266,6 +291,7 @@ pub async fn error_page(
     let page = ErrorPage {
         layout,
         heading,
+        enter: failure.status == StatusCode::UNAUTHORIZED,
         status: failure.status.as_u16(),
         code: failure.code,
         message: failure.message.clone(),

@@ -9,7 +9,7 @@ use rungs_spec::result::RunState;
 use rungs_store::{RunFilter, Store};
 
 use super::queue::{name, share};
-use super::table::heading;
+use super::table::{better, heading};
 use super::{Layout, count, escape};
 use crate::error::Failure;
 use crate::human::{duration, grouped, plural};
@@ -325,7 +325,8 @@ fn figure_card(view: &View, slots: usize) -> Card {
     card
 }
 
-/// The largest significant step of the first metric, else the largest step, named as what it is.
+/// The largest step of the first metric that is proved, else the largest undecided one, named as what it
+/// is. A proved step the other way is nobody's best.
 fn best_step(table: &Table) -> Option<String> {
     let head = table
         .metrics
@@ -334,15 +335,15 @@ fn best_step(table: &Table) -> Option<String> {
         .or(table.metrics.first())?;
     let steps = table
         .values()
-        .filter(|(.., m, v)| m.name == head.name && v.delta.is_some());
-    let key = |v: &rungs_report::table::Value| (v.significant(), v.delta.unwrap_or(f64::MIN));
-    let (row, column, _, _, value) = steps.max_by(|a, b| {
-        key(a.4)
-            .0
-            .cmp(&key(b.4).0)
-            .then(key(a.4).1.total_cmp(&key(b.4).1))
+        .filter(|(.., m, v)| m.name == head.name && v.delta.is_some())
+        .map(|(row, column, _, _, value)| (row, column, value, better(value, head)))
+        .filter(|(.., proved)| *proved != Some(false));
+    let (row, column, value, proved) = steps.max_by(|a, b| {
+        let delta = |v: &rungs_report::table::Value| v.delta.unwrap_or(f64::MIN);
+        let (proved, delta) = (a.3.cmp(&b.3), delta(a.2).total_cmp(&delta(b.2)));
+        proved.then(delta)
     })?;
-    let proof = match (value.significant(), value.test) {
+    let proof = match (proved.is_some(), value.test) {
         (true, Some("mcnemar")) => "between two models",
         (true, _) => "significant",
         (false, _) => "undecided",

@@ -103,12 +103,18 @@ pub struct Choices {
     skip: u64,
 }
 
+/// More than any home has, and far from where numbers end.
+const MOST_SKIPPED: u64 = 1_000_000_000;
+
 /// The page.
 pub async fn get(
     State(dashboard): State<Dashboard>,
     Query(choices): Query<Choices>,
     controls: Controls,
 ) -> Result<Response, Failure> {
+    let choices = Choices {
+        skip: choices.skip.min(MOST_SKIPPED),
+    };
     let layout = Layout::load(&dashboard, "queue").await?;
     let page = match dashboard.store().await? {
         Some(store) => queue(&dashboard, &store, &controls, &choices).await?,

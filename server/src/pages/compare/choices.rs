@@ -3,7 +3,7 @@
 use rungs_report::chart::{XKind, YScale};
 use rungs_report::compare::By;
 
-use super::super::{Link, escape};
+use super::super::{Link, escape, numbers};
 use crate::compare::{Pairs, given, prefixes};
 use crate::error::Failure;
 
@@ -58,20 +58,11 @@ impl Choices {
         };
         choices.kind()?;
         choices.log()?;
-        for (name, value) in [
+        numbers([
             ("smooth", &choices.smooth),
             ("from", &choices.from),
             ("to", &choices.to),
-        ] {
-            let number = value.as_deref().map(str::parse::<f64>);
-            if number.is_some_and(|n| !n.is_ok_and(f64::is_finite)) {
-                let value = value.as_deref().unwrap_or("");
-                return Err(Failure::bad_request(
-                    "bad_chart",
-                    format!("{name}={value} is not a number."),
-                ));
-            }
-        }
+        ])?;
         Ok(choices)
     }
 

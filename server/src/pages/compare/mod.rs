@@ -15,6 +15,7 @@ use rungs_report::format;
 use rungs_report::table::{MetricHead, Select};
 use rungs_spec::RunKey;
 use rungs_spec::metric;
+use rungs_spec::result::RunResult;
 use rungs_store::series::is_evaluated;
 use rungs_store::{RunFilter, Store};
 
@@ -179,7 +180,9 @@ async fn page(
     let colours = colours(dashboard, store, &comparison.sides).await?;
     let metrics = drawable(&comparison, runs.iter().any(|r| r.result.progress.step > 0));
     let drawn = drawn(&choices, &metrics)?;
-    let points = runs.iter().map(|run| run.result.progress.step).sum::<u64>();
+    // An evaluation adds points and no steps.
+    let points_of = |run: &RunResult| run.progress.step + run.evaluations.len() as u64;
+    let points = runs.iter().map(|run| points_of(&run.result)).sum::<u64>();
     let recipes: BTreeSet<String> = runs
         .iter()
         .map(|run| serde_json::to_string(&run.result.recipe).unwrap_or_default())

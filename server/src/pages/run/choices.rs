@@ -2,7 +2,7 @@
 
 use rungs_report::chart::{XKind, YScale};
 
-use super::super::{Link, escape};
+use super::super::{Link, escape, numbers};
 use crate::error::Failure;
 
 /// State of the page.
@@ -109,6 +109,11 @@ impl Choices {
                 current,
             }
         };
+        numbers([
+            ("smooth", &self.smooth),
+            ("from", &self.from),
+            ("to", &self.to),
+        ])?;
         let given = |value: &str, usual: &str| (value != usual).then(|| value.to_owned());
         let x = self.x()?;
         let xs = X.iter().map(|(value, text)| {

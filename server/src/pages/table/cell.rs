@@ -1,5 +1,7 @@
 //! One row of the table: paper, ours, the step between, its curve, its cost.
 
+use std::collections::BTreeSet;
+
 use rungs_report::format;
 use rungs_report::table::{Cell, CellStatus, MetricHead, Row, Value};
 use rungs_spec::metric::{self, Direction};
@@ -8,7 +10,7 @@ use super::adds::what_it_adds;
 use super::arrange::sides;
 use super::color;
 use crate::charts::{self, mean_curve};
-use crate::human::{bytes, duration, percent, rate};
+use crate::human::{bytes, duration, percent, plural, rate};
 use crate::view::View;
 
 pub(super) struct RowView {
@@ -22,6 +24,7 @@ pub(super) struct RowView {
 }
 
 /// What a run of a row took, mean over its finished runs.
+#[derive(Default)]
 pub(super) struct CostView {
     pub(super) time: String,
     pub(super) seconds: Option<f64>,
@@ -58,6 +61,8 @@ pub(super) struct CellView {
     pub(super) title: String,
     pub(super) best: bool,
     pub(super) share: Option<u8>,
+    /// What is proved of the value beside the paper's.
+    pub(super) verdict: Option<&'static str>,
     pub(super) step: String,
     pub(super) step_class: &'static str,
     pub(super) step_small: String,
@@ -69,7 +74,7 @@ pub(super) struct CellView {
     pub(super) fill: usize,
 }
 
-pub(super) fn row_view(view: &View, row: &Row, head: &MetricHead) -> RowView {
+pub(super) fn row_view(view: &View, row: &Row, head: &MetricHead, shown: &[String]) -> RowView {
     RowView {
         id: row.id.clone(),
         color: color(view, &row.id),
@@ -84,15 +89,37 @@ pub(super) fn row_view(view: &View, row: &Row, head: &MetricHead) -> RowView {
                 Some((c.id.clone(), cell))
             })
             .collect(),
-        cost: cost(view, row.cells.values()),
+        cost: cost(
+            view,
+            row.cells
+                .iter()
+                .filter(|(column, _)| shown.contains(column))
+                .map(|(_, cell)| cell),
+        ),
     }
 }
 
-/// Of the finished runs of these cells; a dash where none is.
+/// Of the finished runs of these cells; a dash where none is, or where they train different networks, of
+/// whose times a mean would say nothing.
 pub(super) fn cost<'a>(view: &View, cells: impl Iterator<Item = &'a Cell> + Clone) -> CostView {
     let mean = |values: Vec<f64>| {
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     };
+    let models: BTreeSet<&str> = cells
+        .clone()
+        .flat_map(|c| &c.runs)
+        .filter_map(|run| view.results.get(run))
+        .filter(|run| run.finished.is_some())
+        .map(|run| run.recipe.model.as_str())
+        .collect();
+    if models.len() > 1 {
+        return CostView {
+            time: "–".to_owned(),
+            epoch: plural(models.len(), "network"),
+            speed: "–".to_owned(),
+            ..CostView::default()
+        };
+    }
     let costs: Vec<_> = cells.clone().filter_map(|c| c.cost).collect();
     let seconds = mean(costs.iter().map(|c| c.seconds).collect());
     let speed = mean(costs.iter().filter_map(|c| c.images_per_s).collect());
@@ -167,6 +194,9 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
             false => shown_run(view, cell),
         }
         .map(|key| format!("/runs/{key}")),
+        verdict: value
+            .verdict
+            .filter(|word| rungs_report::table::is_of_the_value(word)),
         small: match value.n {
             // The status speaks of training runs.
             Some(n) if timed => format!("n {n}"),
@@ -318,7 +348,7 @@ fn step(value: &Value, head: &MetricHead) -> (String, &'static str, String, Stri
 }
 
 /// Whether a significant step went the better way; `None` where nothing is proved.
-pub(super) fn better(value: &Value, head: &MetricHead) -> Option<bool> {
+pub fn better(value: &Value, head: &MetricHead) -> Option<bool> {
     let direction = metric::find(&head.name).map_or(Direction::None, |m| m.direction);
     let (delta, tested) = (value.delta?, value.test_delta?);
     if !value.significant() || (delta > 0.0) != (tested > 0.0) {

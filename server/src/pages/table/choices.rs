@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::human::plural;
 use crate::pages::{Link, escape};
 use crate::view::View;
+use rungs_spec::plan::Options;
 
 /// State of the page, all in its address.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -33,7 +34,37 @@ pub struct Choices {
     pub round: Option<String>,
 }
 
+/// From the smallest to the paper's: quick, standard, paper; others stand beside `standard`.
+pub fn profile_place(profile: &str) -> usize {
+    let known = ["quick", "standard", "paper"];
+    known.iter().position(|name| *name == profile).unwrap_or(1)
+}
+
+/// `seeds=` of an address.
+pub fn seeds(text: Option<&str>) -> Result<Option<u64>, Failure> {
+    let refuse = |text: &str| {
+        Failure::bad_request(
+            "bad_seeds",
+            format!("seeds={text} is not a number from 1 to 1000."),
+        )
+    };
+    text.map(|text| match text.parse() {
+        Ok(n @ 1..=1000) => Ok(n),
+        _ => Err(refuse(text)),
+    })
+    .transpose()
+}
+
 impl Choices {
+    /// What the table is made with.
+    pub fn options(&self) -> Result<Options, Failure> {
+        Ok(Options {
+            profile: self.profile.clone(),
+            seeds: self.seeds()?,
+            ..Options::default()
+        })
+    }
+
     /// Which epoch is shown.
     pub fn select(&self) -> Result<Select, Failure> {
         let word = self.select.as_deref().unwrap_or(Select::default().word());
@@ -52,19 +83,7 @@ impl Choices {
 
     /// How many seeds the cells are over.
     pub fn seeds(&self) -> Result<Option<u64>, Failure> {
-        let refuse = |text: &str| {
-            Failure::bad_request(
-                "bad_seeds",
-                format!("seeds={text} is not a number from 1 to 1000."),
-            )
-        };
-        self.seeds
-            .as_deref()
-            .map(|text| match text.parse() {
-                Ok(n @ 1..=1000) => Ok(n),
-                _ => Err(refuse(text)),
-            })
-            .transpose()
+        seeds(self.seeds.as_deref())
     }
 
     /// The metric of a table that is shown.
@@ -139,12 +158,7 @@ pub(super) fn segments(view: &View, choices: &Choices, head: &MetricHead) -> Vec
     };
     // From the smallest to the paper's: quick, standard, paper; others in the order of the alphabet.
     let mut profiles: Vec<&String> = view.experiment.profiles.keys().collect();
-    profiles.sort_by_key(|p| {
-        ["quick", "standard", "paper"]
-            .iter()
-            .position(|known| known == p)
-            .unwrap_or(1)
-    });
+    profiles.sort_by_key(|p| profile_place(p));
     let profiles = profiles.into_iter().map(|p| {
         link(
             p,

@@ -19,10 +19,11 @@ use rungs_spec::plan::{Options, World as _};
 
 use self::arrange::{Arranged, arrange};
 use self::behind::{Behind, behind};
+pub use self::cell::better;
 use self::cell::row_view;
-pub use self::choices::Choices;
 use self::choices::{Choice, downloads, segments};
-use self::proof::{Proof, proof};
+pub use self::choices::{Choices, profile_place, seeds};
+use self::proof::{Proof, proof, verdicts};
 use super::controls::{Button, Controls};
 use super::{ChartLink, Layout, Link, escape, html};
 use crate::charts::table::points_of;
@@ -67,6 +68,7 @@ struct TablePage {
     behind_words: String,
     curves: Option<Curves>,
     proofs: Vec<Proof>,
+    verdicts: Vec<String>,
     proof_caption: &'static str,
 }
 
@@ -83,11 +85,7 @@ pub async fn get(
     Query(choices): Query<Choices>,
     controls: Controls,
 ) -> Result<Response, Failure> {
-    let options = Options {
-        profile: choices.profile.clone(),
-        seeds: choices.seeds()?,
-        ..Options::default()
-    };
+    let options = choices.options()?;
     if let Some((name, format)) = crate::export::suffix(&path) {
         let view = dashboard
             .view_with(name, &options, choices.select()?)
@@ -208,10 +206,11 @@ fn page(view: &View, choices: &Choices, behind: Vec<Behind>) -> Result<TablePage
     if metric::is_timed(&head.name) {
         note_more.push(show::TIMES.to_owned());
     }
+    let shown = choices.shown_columns(table)?;
     let rows = table
         .rows
         .iter()
-        .map(|row| row_view(view, row, head))
+        .map(|row| row_view(view, row, head, &shown))
         .collect();
     let narrowed = profile::narrowed(&view.plan);
     Ok(TablePage {
@@ -250,6 +249,7 @@ fn page(view: &View, choices: &Choices, behind: Vec<Behind>) -> Result<TablePage
             .iter()
             .map(|row| proof(table, row, head))
             .collect(),
+        verdicts: verdicts(table, head),
         proof_caption: if one_seed {
             "With one seed, McNemar's test compares two trained models, not two recipes: --seeds 3 tests the recipe. Last epoch, Holm over this metric."
         } else {
@@ -313,7 +313,8 @@ fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {
     if let Some(profile) = &table.profile {
         query.push_str(&format!("&profile={}", escape(profile)));
     }
-    query.push_str(&format!("&v={points}"));
+    // As many as the cells stand for, whatever the home was applied with.
+    query.push_str(&format!("&seeds={}&v={points}", table.seeds));
     let seeds = if table.seeds > 1 {
         format!(" · mean of {} seeds", table.seeds)
     } else {

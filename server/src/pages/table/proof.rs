@@ -3,6 +3,7 @@
 use rungs_report::format;
 use rungs_report::table::{MetricHead, Row, Table, Value};
 
+use super::capital;
 use super::cell::better;
 
 pub(super) struct Proof {
@@ -65,6 +66,22 @@ pub(super) fn proof(table: &Table, row: &Row, head: &MetricHead) -> Proof {
         lines.push(plain("no step yet", place));
     }
     Proof { term, lines }
+}
+
+/// Every verdict beside the paper with its evidence, of one metric: `+ LR warmup at BS=256: n too small,
+/// ...`.
+pub(super) fn verdicts(table: &Table, head: &MetricHead) -> Vec<String> {
+    let of_metric = table.values().filter(|(.., m, _)| m.name == head.name);
+    let lines = of_metric.filter_map(|(row, column, .., value)| {
+        let (verdict, reason) = (value.verdict?, value.reason.as_deref()?);
+        Some(format!(
+            "{} at {}: {verdict}. {}.",
+            row.label,
+            column.label,
+            capital(reason)
+        ))
+    });
+    lines.collect()
 }
 
 fn proved(value: &Value, delta: f64, up: bool, column: &str, head: &MetricHead) -> ProofLine {
