@@ -1,21 +1,46 @@
-"""Acceptance lines of the dashboard in a real browser: the tests of every page, and a training run watched live."""
+"""Lines of accept-6 in a real browser: the tests of every page, and a training run watched live."""
 
 import subprocess
 import time
 
-from common import ROOT, Browser, check, environment, free_port, line, run, run_tests, stop, tests_called, wait_for
+from common import ROOT, Browser, check, environment, free_port, line, run, stop, wait_for
+from server_lines import missing, passed
 
 
-@line("every page in Chromium: console, hosts, 360 to 3840 px, contrast, dark, axe-core, numbers, no JavaScript")
-def browser_tests(lab):
+# There may be more in the binary `browser`; these must be.
+WANTED = {
+    "every_page_is_quiet_stays_at_home_and_looks_right_at_every_width",
+    "axe_has_no_serious_finding_on_any_page",
+    "every_number_on_a_table_page_is_the_exports",
+    "every_number_of_a_comparison_is_the_apis",
+    "every_number_that_is_read_on_a_table_page_is_the_exports",
+    "every_figure_that_is_read_on_a_run_page_is_the_exports",
+    "without_javascript_runs_are_chosen_and_added",
+    "without_javascript_tables_charts_and_exports_are_there",
+}
+
+
+def in_browser(lab, wanted, *arguments):
+    """Tests of the binary `browser`: these ran among others, and none skipped itself."""
     Browser(lab.work).close()  # skips where there is no browser
     run("scripts/setup-test-tools", cwd=ROOT)
-    names = tests_called(
-        r"every_page_is_quiet|axe_has_no_serious|every_number_on_a_table_page|without_javascript_tables"
-    )
-    check(len(names) == 4, f"the tests are called otherwise now: {names}")
-    run_tests(names)
+    # One of them asks the runner, which it looks for beside the server.
+    run("cargo", "build", "-p", "rungs-runner", "--bins", cwd=ROOT, ok=(0,))
+    names, skipped = passed("-p", "rungs-server", "--test", "browser", *arguments)
+    check(not missing(names, wanted), f"these did not run: {missing(names, wanted)}")
+    check(not skipped, skipped)
     return f"{len(names)} tests"
+
+
+@line("every page in Chromium: console, hosts, 360 to 3840 px, contrast, dark, axe-core, numbers, controls, no JavaScript")
+def browser_tests(lab):
+    return in_browser(lab, WANTED)
+
+
+@line("JavaScript off: tables, charts, exports, choosing and adding runs, and whatever else is tested without it")
+def no_javascript(lab):
+    wanted = {name for name in WANTED if name.startswith("without_javascript")}
+    return in_browser(lab, wanted, "-E", "test(/without_javascript/)")
 
 
 @line("a training run watched: the table changes on the open page, without a reload")

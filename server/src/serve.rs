@@ -12,8 +12,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rungs_spec::home::Home;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::guard::Guard;
 use crate::state::Dashboard;
@@ -140,6 +140,25 @@ const HEADER_BYTES: usize = 64 * 1024;
 /// After the end is asked for: how long answers under way have.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// Before connections without a request are closed: how long its bytes may take to be read.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Whom the system has let in and nobody has attended to yet; nobody is let in any more. Closing the listener
+/// would reset them.
+fn last_visitors(listener: TcpListener) -> Vec<TcpStream> {
+    let Ok(listener) = listener.into_std() else {
+        return Vec::new();
+    };
+    // It does not block: an empty queue is an error.
+    let waiting: Vec<_> = std::iter::from_fn(|| listener.accept().ok()).collect();
+    drop(listener);
+    let streams = waiting.into_iter().map(|(stream, _)| {
+        stream.set_nonblocking(true)?;
+        TcpStream::from_std(stream)
+    });
+    streams.filter_map(io::Result::ok).collect()
+}
+
 /// Serves until `stop` resolves; requests under way are finished, open event streams are cut.
 pub async fn serve(
     listen: Listen,
@@ -169,6 +188,17 @@ pub async fn serve_within(
         .max_buf_size(HEADER_BYTES);
     let places = Arc::new(Semaphore::new(limits.connections));
     let open = GracefulShutdown::new();
+    let attend = |stream: TcpStream, place: Option<OwnedSemaphorePermit>| {
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let watched = open.watch(connection);
+        tokio::spawn(async move {
+            // How a connection ends is the visitor's affair: reset, too slow, not HTTP.
+            if let Err(error) = watched.await {
+                tracing::debug!("a connection ended: {error}");
+            }
+            drop(place);
+        });
+    };
     let mut stop = pin!(stop);
     loop {
         let next = async {
@@ -180,17 +210,7 @@ pub async fn serve_within(
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-                let watched = open.watch(connection);
-                tokio::spawn(async move {
-                    // How a connection ends is the visitor's affair: reset, too slow, not HTTP.
-                    if let Err(error) = watched.await {
-                        tracing::debug!("a connection ended: {error}");
-                    }
-                    drop(place);
-                });
-            }
+            Ok((stream, _)) => attend(stream, place.ok()),
             // Its visitor is gone, or we have no file handle left: others will close theirs.
             Err(error) => {
                 tracing::debug!("a connection could not be accepted: {error}");
@@ -198,7 +218,12 @@ pub async fn serve_within(
             }
         }
     }
-    drop(listen.listener);
+    for stream in last_visitors(listen.listener) {
+        attend(stream, places.clone().try_acquire_owned().ok());
+    }
+    // Somebody who was let in just now has his request on the way; a connection that nothing was read of yet
+    // would be closed at once.
+    tokio::time::sleep(SETTLE).await;
     // Event streams never end by themselves.
     tokio::select! {
         () = open.shutdown() => {}

@@ -3,77 +3,13 @@
 
 mod support;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use rungs_server::guard::Guard;
 use rungs_server::{Dashboard, app};
 use rungs_spec::home::Home;
-use serde_json::Value;
-use support::Fate;
+use support::site::{ask, dashboard, get, small_home};
 use tower::ServiceExt;
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
-    }
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
-    }
-}
-
-async fn ask(app: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut request = Request::get(path);
-    if !headers.iter().any(|(name, _)| *name == "host") {
-        request = request.header("host", "127.0.0.1:8080");
-    }
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let response = app
-        .clone()
-        .oneshot(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap();
-    let (parts, body) = response.into_parts();
-    let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    }
-}
-
-async fn get(app: &Router, path: &str) -> Answer {
-    ask(app, path, &[]).await
-}
-
-fn dashboard(home: &Home) -> Router {
-    app(
-        Dashboard::new(home.clone(), home.database()),
-        Guard::loopback(),
-    )
-}
-
-/// One seed of everything but: one run failed, one waits, one was resumed.
-async fn small_home(dir: &tempfile::TempDir) -> Home {
-    let home = Home(dir.path().to_owned());
-    let plan = support::plan(&home, "quick", 1);
-    support::write(&home, &plan, |row, column, _| match (row, column) {
-        ("fp16", "bs256") => Fate::Failed,
-        ("fp16", "bs1024") => Fate::Queued,
-        ("warmup", "bs1024") => Fate::Done(2),
-        _ => Fate::Done(1),
-    });
-    rungs_store::reindex(&home, &home.database()).await.unwrap();
-    home
-}
 
 /// `NAME="..."` of every element that has `data-cell="CELL"`.
 fn data(html: &str, cell: &str, name: &str) -> Option<f64> {
@@ -606,98 +542,4 @@ async fn a_run_shows_its_predictions_over_images_beside_the_truth() {
         let refused = get(&app, &format!("/runs/{key}/pictures/{file}")).await;
         assert_eq!(refused.status, StatusCode::NOT_FOUND, "{file}");
     }
-}
-
-#[tokio::test]
-async fn whom_the_guard_refuses_learns_nothing_of_the_home() {
-    let dir = tempfile::tempdir().unwrap();
-    let home = small_home(&dir).await;
-    let closed = app(
-        Dashboard::new(home.clone(), home.database()),
-        Guard::with_token("0123456789abcdef0123456789abcdef"),
-    );
-    let asked = ask(&closed, "/", &[("accept", "text/html")]).await;
-    assert_eq!(asked.status, StatusCode::UNAUTHORIZED);
-    assert!(asked.body.contains("href=\"/enter\""), "{}", asked.body);
-    let open = dashboard(&home);
-    let foreign = [("accept", "text/html"), ("host", "rebound.example")];
-    let foreign = ask(&open, "/", &foreign).await;
-    assert_eq!(foreign.status, StatusCode::MISDIRECTED_REQUEST);
-    for said in [&asked.body, &foreign.body] {
-        assert!(said.contains("<h1"), "a page: {said}");
-        assert!(
-            said.contains("data-counter=\"0\"") && !said.contains("waiting"),
-            "{said}"
-        );
-    }
-    // The counter and the words in the header are there for who may read.
-    let read = get(&open, "/queue").await.body;
-    assert!(!read.contains("data-counter=\"0\"") && read.contains("1 waiting"));
-}
-
-#[tokio::test]
-async fn a_value_in_an_address_that_is_none_is_told_by_the_page() {
-    let dir = tempfile::tempdir().unwrap();
-    let home = small_home(&dir).await;
-    let app = dashboard(&home);
-    let runs = get(&app, "/api/v1/runs?state=done&limit=1").await.json();
-    let run = runs["runs"][0]["run"].as_str().unwrap();
-    for (query, named) in [
-        ("from=abc", "from=abc"),
-        ("to=1e999", "to=1e999"),
-        ("smooth=x", "smooth=x"),
-    ] {
-        let said = ask(
-            &app,
-            &format!("/runs/{run}?{query}"),
-            &[("accept", "text/html")],
-        )
-        .await;
-        assert_eq!(said.status, StatusCode::BAD_REQUEST, "{query}");
-        assert!(said.body.contains(named), "{}", said.body);
-    }
-    for skip in ["1", "18446744073709551615"] {
-        let page = get(&app, &format!("/queue?skip={skip}")).await;
-        assert_eq!(page.status, StatusCode::OK, "{skip}: {}", page.body);
-        assert!(!page.body.contains(">After<"), "nothing is behind the end");
-    }
-}
-
-#[tokio::test]
-async fn claims_say_of_which_profile_they_are() {
-    let dir = tempfile::tempdir().unwrap();
-    let app = dashboard(&small_home(&dir).await);
-    let page = get(&app, "/claims").await.body;
-    assert!(page.contains(">table4</a>, quick"), "{page}");
-    assert!(page.contains("Judged on the runs of the profile"), "{page}");
-    let paper = get(&app, "/claims?profile=paper").await.body;
-    assert!(paper.contains(">table4</a>, paper") && !paper.contains("Judged on the runs"));
-    let chosen = paper.split("aria-current=\"true\">").nth(1).unwrap();
-    assert!(chosen.starts_with("paper<"), "{chosen}");
-}
-
-#[tokio::test]
-async fn the_evidence_of_every_verdict_can_be_read_without_a_mouse() {
-    let dir = tempfile::tempdir().unwrap();
-    let app = dashboard(&small_home(&dir).await);
-    let page = get(&app, "/tables/table4").await.body;
-    let table = get(&app, "/api/v1/tables/table4").await.json();
-    let list = page.split("id=\"verdicts\"").nth(1).unwrap();
-    let list = list.split("</details>").next().unwrap();
-    let mut told = 0;
-    for row in table["rows"].as_array().unwrap() {
-        for cell in row["cells"].as_object().unwrap().values() {
-            let value = &cell["metrics"]["val/top1"];
-            let Some(verdict) = value["verdict"].as_str() else {
-                continue;
-            };
-            told += 1;
-            assert!(
-                list.contains(&format!(": {verdict}. ")),
-                "{verdict}: {list}"
-            );
-        }
-    }
-    assert!(told > 0);
-    assert_eq!(list.matches("<li>").count(), told, "{list}");
 }

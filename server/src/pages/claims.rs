@@ -99,7 +99,7 @@ fn profiles(
     known.sort_by_key(|p| super::table::profile_place(p));
     let usual = Link {
         href: "/claims".to_owned(),
-        text: "each table's default".to_owned(),
+        text: "default".to_owned(),
         current: asked.is_none(),
     };
     let links = known.into_iter().map(|p| Link {

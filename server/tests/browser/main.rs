@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod driver;
+mod numbers;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -7,6 +7,8 @@
     reason = "tests, and each of them uses its part"
 )]
 
+pub mod site;
+
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -17,11 +17,6 @@ pub(crate) const N_TOO_SMALL: &str = "n too small";
 pub(super) const SAME: &str = "same sign";
 pub(super) const OPPOSITE: &str = "opposite sign";
 
-/// Whether a verdict speaks of a value beside the paper's, and not of the sign of its step.
-pub fn is_of_the_value(verdict: &str) -> bool {
-    [REPRODUCED, OFF, N_TOO_SMALL].contains(&verdict)
-}
-
 /// What a verdict depends on beside the value.
 pub(super) struct Evidence<'a> {
     pub metric: &'a Metric,

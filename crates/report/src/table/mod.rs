@@ -20,7 +20,6 @@ pub(crate) use build::per_seed;
 pub use cell::gpu_energy;
 pub use fairness::Warning;
 pub(crate) use judge::N_TOO_SMALL;
-pub use judge::is_of_the_value;
 
 /// Why a cell in emulated half precision has no time and no throughput.
 pub(crate) const EMULATED_SPEED: &str = "FP16 is emulated on this CPU: its speed says nothing";

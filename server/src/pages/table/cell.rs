@@ -175,6 +175,8 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
     let number = |x| format::number(&head.name, x);
     let timed = metric::is_timed(&head.name);
     let live = live(view, cell);
+    let profile = view.plan.profile.as_deref();
+    let in_the_papers_setting = profile.is_none_or(|p| p == "paper");
     let (step, step_class, step_small, step_title) = step(value, head);
     CellView {
         id: format!("{}/{column}", row.id),
@@ -194,9 +196,8 @@ fn cell_view(view: &View, row: &Row, column: &str, cell: &Cell, head: &MetricHea
             false => shown_run(view, cell),
         }
         .map(|key| format!("/runs/{key}")),
-        verdict: value
-            .verdict
-            .filter(|word| rungs_report::table::is_of_the_value(word)),
+        // Elsewhere only the sign of a step is judged, which the chip beside it shows.
+        verdict: value.verdict.filter(|_| in_the_papers_setting),
         small: match value.n {
             // The status speaks of training runs.
             Some(n) if timed => format!("n {n}"),
