@@ -15,6 +15,11 @@ WANTED = {
     "every_number_of_a_comparison_is_the_apis",
     "every_number_that_is_read_on_a_table_page_is_the_exports",
     "every_figure_that_is_read_on_a_run_page_is_the_exports",
+    "charts_are_read_zoomed_and_moved_with_pointer_and_keys",
+    "choices_are_the_address_and_back_undoes_them",
+    "every_button_leaves_its_request_with_javascript",
+    "pages_with_buttons_look_right_and_axe_finds_nothing_serious",
+    "without_javascript_every_button_leaves_its_request",
     "without_javascript_runs_are_chosen_and_added",
     "without_javascript_tables_charts_and_exports_are_there",
 }

@@ -9,7 +9,7 @@ use rungs_report::format;
 use rungs_spec::metric;
 
 use super::table::COLORS;
-use super::{ChartLink, Layout, Link, Source, escape, html};
+use super::{ChartLink, Layout, Link, Source, escape, html, numbers};
 use crate::error::Failure;
 use crate::figure::{self, Curve, FigureView};
 use crate::human::plural;
@@ -101,6 +101,7 @@ pub async fn get(
     Path(name): Path<String>,
     Query(choices): Query<Choices>,
 ) -> Result<Response, Failure> {
+    numbers([("from", &choices.from), ("to", &choices.to)])?;
     let layout = Layout::load(&dashboard, "figures").await?;
     let loaded = figure::load(&dashboard, &name, choices.profile.as_deref()).await;
     let figure = match loaded {

@@ -122,6 +122,54 @@ impl Browser {
         )
     }
 
+    /// The pointer goes there (CSS pixels of the window), in two moves: the first one only comes in.
+    pub fn point(&self, (x, y): (f64, f64)) {
+        self.pointer(&[go(x - 3.0, y), go(x, y)]);
+    }
+
+    /// Presses there, moves, lets go.
+    pub fn drag(&self, from: (f64, f64), to: (f64, f64)) {
+        let half = ((from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0);
+        self.pointer(&[
+            go(from.0, from.1),
+            json!({"type": "pause", "duration": 300}),
+            json!({"type": "pointerDown", "button": 0}),
+            json!({"type": "pause", "duration": 300}),
+            go(half.0, half.1),
+            json!({"type": "pause", "duration": 300}),
+            go(to.0, to.1),
+            json!({"type": "pause", "duration": 300}),
+            json!({"type": "pointerUp", "button": 0}),
+        ]);
+    }
+
+    fn pointer(&self, actions: &[Value]) {
+        let mouse = json!({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions});
+        self.of_session("/actions", &json!({"actions": [mouse]}));
+    }
+
+    pub fn focus(&self, selector: &str) {
+        self.js(
+            "document.querySelector(arguments[0]).focus(); return 0",
+            &[json!(selector)],
+        );
+    }
+
+    /// A key of what has the focus: a character, or WebDriver's code of a key.
+    pub fn press(&self, key: &str) {
+        self.keys(&[down(key), up(key)]);
+    }
+
+    pub fn press_with_shift(&self, key: &str) {
+        const SHIFT: &str = "\u{e008}";
+        self.keys(&[down(SHIFT), down(key), up(key), up(SHIFT)]);
+    }
+
+    fn keys(&self, actions: &[Value]) {
+        let keys = json!({"type": "key", "id": "keys", "actions": actions});
+        self.of_session("/actions", &json!({"actions": [keys]}));
+    }
+
     fn devtools(&self, command: &str, parameters: &Value) {
         self.of_session(
             "/goog/cdp/execute",
@@ -135,6 +183,11 @@ impl Browser {
             "Emulation.setDeviceMetricsOverride",
             &json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}),
         );
+    }
+
+    /// Size of the window itself: the pointer goes nowhere outside of it, whatever [`Browser::resize`] says.
+    pub fn window(&self, width: u32, height: u32) {
+        self.of_session("/window/rect", &json!({"width": width, "height": height}));
     }
 
     pub fn dark(&self, dark: bool) {
@@ -168,6 +221,18 @@ impl Browser {
             })
             .collect()
     }
+}
+
+fn go(x: f64, y: f64) -> Value {
+    json!({"type": "pointerMove", "duration": 50, "x": x.round() as i64, "y": y.round() as i64})
+}
+
+fn down(key: &str) -> Value {
+    json!({"type": "keyDown", "value": key})
+}
+
+fn up(key: &str) -> Value {
+    json!({"type": "keyUp", "value": key})
 }
 
 impl Drop for Browser {

@@ -2,6 +2,8 @@
 //! numbers against the export, JavaScript off. Skipped, loudly, where there is no Chromium.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod buttons;
+mod controls;
 mod driver;
 mod numbers;
 #[path = "../support/mod.rs"]
@@ -88,9 +90,13 @@ impl Site {
             "/tables/table3".to_owned(),
             "/tables/table5?metric=val/top1".to_owned(),
             "/tables/table6".to_owned(),
+            "/tables/table7".to_owned(),
+            "/tables/table8".to_owned(),
+            "/tables/table9".to_owned(),
             format!("/runs/{}", self.run),
             format!("/runs/{}", self.failed),
             "/queue".to_owned(),
+            "/enter".to_owned(),
             "/claims".to_owned(),
             "/compare".to_owned(),
             format!("/compare?runs={}", self.run),
