@@ -142,7 +142,8 @@ function listen() {
 function hear() {
   streams.forEach((stream) => stream.close());
   streams = [];
-  if (!document.hidden) listen();
+  // The form of the token answers what was typed; asked again it would know nothing of that.
+  if (!document.hidden && location.pathname !== "/enter") listen();
 }
 document.addEventListener("visibilitychange", hear);
 
@@ -185,12 +186,22 @@ addEventListener("popstate", refresh);
 const drawn = new WeakMap();
 const known = new WeakSet();
 
-async function chart(figure) {
+// Everybody who asks meanwhile waits for the same answer, so that a press during the first look counts.
+function chart(figure) {
   const address = figure.querySelector("img").currentSrc;
   const before = drawn.get(figure);
-  if (before?.address === address) return before;
+  if (before?.address === address) return before.ready;
   const entry = { address };
   drawn.set(figure, entry);
+  entry.ready = fill(figure, entry).catch((error) => {
+    if (drawn.get(figure) === entry) drawn.delete(figure);
+    throw error;
+  });
+  return entry.ready;
+}
+
+async function fill(figure, entry) {
+  const { address } = entry;
   const [svg, points] = await Promise.all([
     fetch(address).then((a) => a.text()),
     fetch(figure.dataset.chart).then((a) => a.json()),

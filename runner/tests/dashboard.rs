@@ -122,23 +122,31 @@ fn buttons_cancel_retry_order_and_add_seeds() {
     common::signal(watched.id(), "INT");
     watched.wait().unwrap();
     let dashboard = Dashboard::start(&bench);
-    eventually("it trains again", || !bench.trainers().is_empty());
+    // A run is said to be running before its trainer has taken the lock.
+    let at_work = || {
+        let running = bench.run(&["runs", "running", "--json"]).ok().json();
+        let lives = bench.trainers();
+        running.as_array().unwrap().iter().find_map(|row| {
+            let run = row["run"].as_str().unwrap().to_owned();
+            let lock = bench.home.join("runs").join(&run).join("trainer.lock");
+            let pid: u32 = std::fs::read_to_string(lock).ok()?.trim().parse().ok()?;
+            lives.contains(&pid).then_some((run, pid))
+        })
+    };
+    let found = std::cell::RefCell::new(None);
+    eventually("it trains again", || {
+        *found.borrow_mut() = at_work();
+        found.borrow().is_some()
+    });
+    let (run, pid) = found.take().unwrap();
 
     // A run that trains is cancelled: its trainer leaves, and it is not started again.
-    let running = bench.run(&["runs", "running", "--json"]).ok().json();
-    let run = running[0]["run"].as_str().unwrap().to_owned();
     let page = dashboard.press(&format!("kind=cancel&run={run}"));
     assert!(
         page.contains("data-state=\"done\"") && page.contains("Cancel tiny / "),
         "{page}"
     );
     assert_eq!(state(&bench, &run), "cancelled");
-    let lock = bench.home.join("runs").join(&run).join("trainer.lock");
-    let pid: u32 = std::fs::read_to_string(lock)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
     eventually("its trainer has left", || !bench.trainers().contains(&pid));
 
     // A second time is refused with a reason, and so is what makes no sense.

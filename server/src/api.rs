@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rungs_report::export::{Format, Round};
@@ -197,9 +197,15 @@ pub async fn status(State(dashboard): State<Dashboard>) -> Result<Json<Value>, F
 pub async fn in_form(request: axum::extract::Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
+    // A page of ours says what is wrong itself: the token's.
+    let is_page = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/html");
     let told = status.is_success()
         || status.is_redirection()
-        || response.extensions().get::<Failure>().is_some();
+        || response.extensions().get::<Failure>().is_some()
+        || response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(is_page);
     if told {
         return response;
     }

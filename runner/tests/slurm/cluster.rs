@@ -94,21 +94,24 @@ impl Cluster {
         running.map(|(number, _)| number).collect()
     }
 
-    /// Lets a job that was started again begin now; Slurm would wait two minutes.
-    pub fn hurry(&self, job: &str) {
-        let state = || {
-            self.call(&["squeue", "--noheader", "--format=%T", "--jobs", job])
-                .trim()
-                .to_owned()
+    /// Waits until something holds of a job that is started again, and lets it begin at once; Slurm would
+    /// wait two minutes. Again and again: while the job is still being cleared up the change is refused, or
+    /// taken and then written over with those two minutes.
+    pub fn hurry(&self, job: &str, what: &str, holds: impl Fn() -> bool) {
+        let waits = || {
+            let output = self.output(&["squeue", "--noheader", "--format=%T", "--jobs", job]);
+            String::from_utf8_lossy(&output.stdout).trim() == "PENDING"
         };
-        eventually("the job waits", || state() == "PENDING");
-        // Again and again: while it is still being cleared up the change is refused, or taken and then
-        // written over with those two minutes.
-        eventually("the job starts again", || {
-            let job = format!("JobId={job}");
-            self.output(&["scontrol", "update", &job, "StartTime=now"]);
+        eventually(what, || {
+            if holds() {
+                return true;
+            }
+            if waits() {
+                let job = format!("JobId={job}");
+                self.output(&["scontrol", "update", &job, "StartTime=now"]);
+            }
             std::thread::sleep(std::time::Duration::from_millis(200));
-            !["PENDING", "COMPLETING", "REQUEUED"].contains(&state().as_str())
+            false
         });
     }
 }

@@ -69,7 +69,10 @@ fn a_requeued_job_goes_on_as_its_next_attempt() {
     };
     let (bench, runner, job) = begun(&cluster, "");
     cluster.call(&["scontrol", "requeue", &job]);
-    cluster.hurry(&job);
+    let dir = bench.run_dirs().remove(0);
+    cluster.hurry(&job, "the second attempt works", || {
+        dir.join("attempt-2.jsonl").exists()
+    });
     completes(&bench, runner);
     assert_eq!(starts(&bench.run_dirs()[0]), [job.clone(), job]);
     let run = bench.run(&["runs", "--json"]).ok().json()[0]["run"].clone();
@@ -97,11 +100,10 @@ fn at_its_limit_a_job_writes_a_checkpoint_and_starts_again_with_nobody_there() {
     runner.wait().unwrap();
     // What --signal has Slurm do when the time is nearly up.
     cluster.call(&["scancel", "--signal=USR1", "--batch", &job]);
-    cluster.hurry(&job);
-    eventually("the second attempt is over", || {
-        bench.run_dirs()[0].join("attempt-2.exit").exists()
-    });
     let dir = &bench.run_dirs()[0];
+    cluster.hurry(&job, "the second attempt is over", || {
+        dir.join("attempt-2.exit").exists()
+    });
     assert_eq!(
         std::fs::read_to_string(dir.join("attempt-1.exit")).unwrap(),
         "75\n"
@@ -132,8 +134,7 @@ fn a_real_limit_is_survived() {
         "75\n"
     );
     let job = starts(&dir).remove(0);
-    cluster.hurry(&job);
-    eventually("the second attempt works", || {
+    cluster.hurry(&job, "the second attempt works", || {
         dir.join("attempt-2.jsonl").exists()
     });
     completes(&bench, runner);

@@ -143,6 +143,23 @@ impl Browser {
         ]);
     }
 
+    /// Twice at once there.
+    pub fn double_click(&self, (x, y): (f64, f64)) {
+        let (down, up) = (
+            json!({"type": "pointerDown", "button": 0}),
+            json!({"type": "pointerUp", "button": 0}),
+        );
+        self.pointer(&[go(x, y), down.clone(), up.clone(), down, up]);
+    }
+
+    /// Clicks what an XPath finds, brought into view; fails if it is not there or lies under something.
+    pub fn click(&self, xpath: &str) {
+        let found = self.of_session("/element", &json!({"using": "xpath", "value": xpath}));
+        let id = found.as_object().unwrap().values().next().unwrap();
+        let path = format!("/element/{}/click", id.as_str().unwrap());
+        self.of_session(&path, &json!({}));
+    }
+
     fn pointer(&self, actions: &[Value]) {
         let mouse = json!({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions});
         self.of_session("/actions", &json!({"actions": [mouse]}));

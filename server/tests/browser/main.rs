@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod buttons;
+mod clicks;
 mod controls;
 mod driver;
 mod numbers;
+mod states;
 #[path = "../support/mod.rs"]
 mod support;
+mod undo;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
