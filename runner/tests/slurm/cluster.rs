@@ -95,18 +95,22 @@ impl Cluster {
     }
 
     /// Waits until something holds of a job that is started again, and lets it begin at once; Slurm would
-    /// wait two minutes. Again and again: while the job is still being cleared up the change is refused, or
-    /// taken and then written over with those two minutes.
+    /// wait two minutes. Not before it has waited for a while, and again and again: while the job is still
+    /// being cleared up the change is refused, or taken and then written over with those two minutes, or has
+    /// it start into its own clearing up.
     pub fn hurry(&self, job: &str, what: &str, holds: impl Fn() -> bool) {
         let waits = || {
             let output = self.output(&["squeue", "--noheader", "--format=%T", "--jobs", job]);
             String::from_utf8_lossy(&output.stdout).trim() == "PENDING"
         };
+        let since = std::cell::Cell::new(None);
         eventually(what, || {
             if holds() {
                 return true;
             }
-            if waits() {
+            let began = since.get().unwrap_or_else(std::time::Instant::now);
+            since.set(waits().then_some(began));
+            if since.get().is_some() && began.elapsed().as_secs() >= 3 {
                 let job = format!("JobId={job}");
                 self.output(&["scontrol", "update", &job, "StartTime=now"]);
             }
