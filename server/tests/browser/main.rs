@@ -53,22 +53,10 @@ impl Site {
             .block_on(rungs_store::reindex(&home, &home.database()))
             .unwrap();
         let key = |row, column| quick.cell(row, column).unwrap().runs[0].to_string();
-        let mut server = Command::new(env!("CARGO_BIN_EXE_server"))
-            .args(["--bind", "127.0.0.1:0", "--json", "--home"])
-            .arg(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
+        let (server, base) = serve(dir.path());
         Site {
             server,
-            base: format!("http://{}", said["address"].as_str().unwrap()),
+            base,
             run: key("warmup", "bs1024"),
             failed: key("fp16", "bs256"),
             base_run: key("linear-scaling", "bs1024"),
@@ -129,6 +117,27 @@ impl Drop for Site {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// The real server on that home, and its address.
+fn serve(home: &std::path::Path) -> (Child, String) {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_server"))
+        .args(["--bind", "127.0.0.1:0", "--json", "--home"])
+        .arg(home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap();
+    (
+        server,
+        format!("http://{}", said["address"].as_str().unwrap()),
+    )
 }
 
 /// A browser, or nothing on a machine without one.

@@ -1,16 +1,15 @@
 //! What the walk's home has none of: a run at work, a paused queue, a request that waits, an empty home, errors.
 
-use std::io::{BufRead, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::Write as _;
+use std::process::Child;
 
 use rungs_spec::home::{Home, JournalEntry, JournalLine};
 use rungs_store::{SlotRow, Store};
-use serde_json::Value;
 
 use super::controls::until;
 use super::driver::{self, Browser};
 use super::support::{self, Fate};
-use super::{browser, words};
+use super::{browser, serve, words};
 
 /// The server on a home of its own.
 pub struct Served {
@@ -22,22 +21,10 @@ pub struct Served {
 
 impl Served {
     fn start(dir: tempfile::TempDir) -> Served {
-        let mut server = Command::new(env!("CARGO_BIN_EXE_server"))
-            .args(["--bind", "127.0.0.1:0", "--json", "--home"])
-            .arg(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
+        let (server, base) = serve(dir.path());
         Served {
             server,
-            base: format!("http://{}", said["address"].as_str().unwrap()),
+            base,
             home: Home(dir.path().to_owned()),
             _dir: dir,
         }
