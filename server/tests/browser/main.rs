@@ -360,10 +360,9 @@ fn without_javascript_tables_charts_and_exports_are_there() {
     assert_eq!(charts, 4, "charts of a run");
     for (figure, pictures) in [("figure1", 1), ("figure2", 1), ("figure3", 2)] {
         browser.open(&format!("{}/figures/{figure}", site.base));
-        let seen = browser.js(
-            "return [...document.images].filter(i => i.naturalWidth > 0).length",
-            &[],
+        let drawn = format!(
+            "return [...document.images].filter(i => i.naturalWidth > 0).length === {pictures}"
         );
-        assert_eq!(seen, pictures, "pictures of {figure}");
+        controls::until(&browser, figure, &drawn);
     }
 }
