@@ -2,17 +2,72 @@
 //! then its request, the words of the page, and the answer.
 
 use rungs_store::requests;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::browser;
 use super::controls::until;
-use super::states::{at_work, enter};
+use super::driver::Browser;
+use super::states::{Served, at_work, enter};
+
+/// Clicks a button of a part of a page: the request is the one wanted, the page says so, then what becomes of it.
+fn click(
+    browser: &Browser,
+    site: &Served,
+    javascript: bool,
+    page: &str,
+    (part, label): (&str, &str),
+    wanted: &Value,
+    said: &str,
+) {
+    let place = format!("{label} in {part} of {page}");
+    browser.open(&format!("{}{page}", site.base));
+    browser.click(&format!("//*[@id='{part}']//button[.='{label}']"));
+    let text = until(
+        browser,
+        &format!("the page says what was asked by {place}"),
+        "return document.querySelector('#asked[data-state=\"waiting\"]')?.textContent",
+    );
+    let text = text.as_str().unwrap();
+    assert!(text.contains(said), "{place}: {text}");
+    assert!(text.contains("no scheduler is running"), "{place}: {text}");
+    let address = browser.js("return location.pathname", &[]);
+    assert_eq!(address, page.split('?').next().unwrap(), "{place}");
+    // The one file that is there; it goes, so that the next one is alone too.
+    let files = requests::list(&site.home.requests()).unwrap();
+    assert_eq!(files.len(), 1, "{place}: {files:?}");
+    let file = &files[0];
+    let found = serde_json::to_value(file.request.as_ref().unwrap()).unwrap();
+    for (name, value) in wanted.as_object().unwrap() {
+        assert_eq!(found[name], *value, "{place}: {found}");
+    }
+    let reason = format!("not {label} now");
+    requests::refuse(&file.path, &reason).unwrap();
+    requests::remove(&file.path).unwrap();
+    // With JavaScript the page learns it by itself; without, when it is loaded again.
+    if javascript {
+        browser.js("window.stayed = true; return 0", &[]);
+    } else {
+        let here = browser.js("return location.href", &[]);
+        browser.open(here.as_str().unwrap());
+    }
+    let answer = until(
+        browser,
+        &format!("the page says what became of {place}"),
+        "return document.querySelector('#asked[data-state=\"refused\"]')?.textContent",
+    );
+    assert!(
+        answer.as_str().unwrap().contains(&reason),
+        "{place}: {answer}"
+    );
+    let stayed = browser.js("return window.stayed === true", &[]);
+    assert_eq!(stayed, javascript, "{place}");
+}
 
 fn buttons_are_clicked(javascript: bool) {
     let Some(browser) = browser(javascript) else {
         return;
     };
-    let (site, keys) = at_work();
+    let (site, keys) = at_work(true);
     browser.window(1280, 1000);
     enter(&browser, &site, &keys.failed);
     let of = |key: &str| format!("/runs/{key}");
@@ -118,49 +173,31 @@ fn buttons_are_clicked(javascript: bool) {
             "2 more seeds of every cell of table4".to_owned(),
         ),
     ] {
-        let place = format!("{label} in {part} of {page}");
-        browser.open(&format!("{}{page}", site.base));
-        browser.click(&format!("//*[@id='{part}']//button[.='{label}']"));
-        let text = until(
+        click(
             &browser,
-            &format!("the page says what was asked by {place}"),
-            "return document.querySelector('#asked[data-state=\"waiting\"]')?.textContent",
+            &site,
+            javascript,
+            &page,
+            (part, label),
+            &wanted,
+            &said,
         );
-        let text = text.as_str().unwrap();
-        assert!(text.contains(&said), "{place}: {text}");
-        assert!(text.contains("no scheduler is running"), "{place}: {text}");
-        let address = browser.js("return location.pathname", &[]);
-        assert_eq!(address, page.split('?').next().unwrap(), "{place}");
-        // The one file that is there; it goes, so that the next one is alone too.
-        let files = requests::list(&site.home.requests()).unwrap();
-        assert_eq!(files.len(), 1, "{place}: {files:?}");
-        let file = &files[0];
-        let found = serde_json::to_value(file.request.as_ref().unwrap()).unwrap();
-        for (name, value) in wanted.as_object().unwrap() {
-            assert_eq!(found[name], *value, "{place}: {found}");
-        }
-        let reason = format!("not {label} now");
-        requests::refuse(&file.path, &reason).unwrap();
-        requests::remove(&file.path).unwrap();
-        // With JavaScript the page learns it by itself; without, when it is loaded again.
-        if javascript {
-            browser.js("window.stayed = true; return 0", &[]);
-        } else {
-            let here = browser.js("return location.href", &[]);
-            browser.open(here.as_str().unwrap());
-        }
-        let answer = until(
-            &browser,
-            &format!("the page says what became of {place}"),
-            "return document.querySelector('#asked[data-state=\"refused\"]')?.textContent",
-        );
-        assert!(
-            answer.as_str().unwrap().contains(&reason),
-            "{place}: {answer}"
-        );
-        let stayed = browser.js("return window.stayed === true", &[]);
-        assert_eq!(stayed, javascript, "{place}");
     }
+    // Only a queue that is at work can be paused.
+    drop(site);
+    let (site, keys) = at_work(false);
+    enter(&browser, &site, &keys.failed);
+    let button = ("queue-buttons", "Pause");
+    let wanted = json!({"kind": "pause"});
+    click(
+        &browser,
+        &site,
+        javascript,
+        "/queue",
+        button,
+        &wanted,
+        "Pause the queue",
+    );
 }
 
 #[test]

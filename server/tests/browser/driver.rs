@@ -225,8 +225,17 @@ impl Browser {
             .collect()
     }
 
-    /// Addresses asked for since the last call.
-    pub fn requests(&self) -> Vec<String> {
+    /// Addresses of other hosts asked for since the last call.
+    pub fn foreign(&self, base: &str) -> Vec<String> {
+        // The last two are the browser's own first page, which may still be loading; no page may ask for them.
+        let own = ["data:", "about:", "chrome:", "chrome-untrusted:"];
+        let is_ours = |url: &str| url.starts_with(base) || own.iter().any(|of| url.starts_with(of));
+        let mut asked = self.requests();
+        asked.retain(|url| !is_ours(url));
+        asked
+    }
+
+    fn requests(&self) -> Vec<String> {
         let log = self.of_session("/se/log", &json!({"type": "performance"}));
         let entries = log.as_array().unwrap().iter();
         entries
@@ -263,8 +272,15 @@ impl Drop for Browser {
     }
 }
 
-/// The rule set that scripts/setup-test-tools fetches; `None` where it is not there.
+/// A script that returns the serious findings of axe-core on the page that is open; `None`, said loudly, where
+/// scripts/setup-test-tools has not fetched it.
 pub fn axe() -> Option<String> {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools");
-    std::fs::read_to_string(tools.join("axe/package/axe.min.js")).ok()
+    let Ok(axe) = std::fs::read_to_string(tools.join("axe/package/axe.min.js")) else {
+        eprintln!("SKIPPED: axe-core is not in .tools (scripts/setup-test-tools)");
+        return None;
+    };
+    Some(format!(
+        "{axe};\nreturn axe.run(document, {{resultTypes: ['violations']}}).then(r => r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v => v.id + ': ' + v.help + ': ' + v.nodes.slice(0, 2).map(n => n.html.slice(0, 160)).join(' | ')))"
+    ))
 }

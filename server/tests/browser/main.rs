@@ -2,7 +2,6 @@
 //! numbers against the export, JavaScript off. Skipped, loudly, where there is no Chromium.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod buttons;
 mod clicks;
 mod controls;
 mod driver;
@@ -154,6 +153,14 @@ fn words(value: &Value) -> Vec<String> {
     list.map(|v| v.as_str().unwrap().to_owned()).collect()
 }
 
+/// What folds is unfolded.
+const OPEN: &str = "for (const d of document.querySelectorAll('details')) d.open = true; return 0";
+
+fn assert_nothing_found(wrong: &[String]) {
+    let count = wrong.len();
+    assert!(wrong.is_empty(), "{count} findings:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_page_is_quiet_stays_at_home_and_looks_right_at_every_width() {
     let Some(browser) = browser(true) else { return };
@@ -172,10 +179,7 @@ fn every_page_is_quiet_stays_at_home_and_looks_right_at_every_width() {
             browser.dark(dark);
             if width == 360 && !dark {
                 browser.open(&format!("{}{page}", site.base));
-                browser.js(
-                    "for (const d of document.querySelectorAll('details')) d.open = true; return 0",
-                    &[],
-                );
+                browser.js(OPEN, &[]);
             }
             for text in words(&browser.js(look, &[])) {
                 wrong.push(format!(
@@ -190,52 +194,26 @@ fn every_page_is_quiet_stays_at_home_and_looks_right_at_every_width() {
                 .into_iter()
                 .map(|text| format!("{page}: console: {text}")),
         );
-        let foreign = browser.requests().into_iter().filter(|url| {
-            // The last two are the browser's own first page, which may still be loading; no page may ask
-            // for them.
-            !url.starts_with(&site.base)
-                && !["data:", "about:", "chrome:", "chrome-untrusted:"]
-                    .iter()
-                    .any(|own| url.starts_with(own))
-        });
+        let foreign = browser.foreign(&site.base).into_iter();
         wrong.extend(foreign.map(|url| format!("{page} asks {url}")));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} findings:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert_nothing_found(&wrong);
 }
 
 #[test]
 fn axe_has_no_serious_finding_on_any_page() {
     let Some(browser) = browser(true) else { return };
-    let Some(axe) = driver::axe() else {
-        eprintln!("SKIPPED: axe-core is not in .tools (scripts/setup-test-tools)");
-        return;
-    };
+    let Some(axe) = driver::axe() else { return };
     let site = Site::start();
-    let ask = format!(
-        "{axe};\nreturn axe.run(document, {{resultTypes: ['violations']}}).then(r => r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v => v.id + ': ' + v.help + ': ' + v.nodes.slice(0, 2).map(n => n.html.slice(0, 160)).join(' | ')))"
-    );
     let mut wrong = Vec::new();
     for page in site.pages() {
         browser.resize(1280, 1000);
         browser.open(&format!("{}{page}", site.base));
-        browser.js(
-            "for (const d of document.querySelectorAll('details')) d.open = true; return 0",
-            &[],
-        );
-        let found = words(&browser.js(&ask, &[]));
+        browser.js(OPEN, &[]);
+        let found = words(&browser.js(&axe, &[]));
         wrong.extend(found.into_iter().map(|text| format!("{page}: {text}")));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} findings:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert_nothing_found(&wrong);
 }
 
 /// `[cell, metric, attribute, value]` of every number on the page.
@@ -326,17 +304,17 @@ fn without_javascript_runs_are_chosen_and_added() {
     browser.open(&format!("{}/compare", site.base));
     let pick = "for (const box of [...document.querySelectorAll('input[type=checkbox]')].slice(0, 2)) box.click(); document.querySelector('form p button').click(); return 0";
     browser.js(pick, &[]);
-    let seen = "return [document.querySelectorAll('#numbers tbody tr').length, [...document.images].filter(i => i.naturalWidth > 0).length, location.search.startsWith('?runs=')]";
-    assert_eq!(browser.js(seen, &[]), serde_json::json!([2, 1, true]));
+    let seen = "return document.querySelectorAll('#numbers tbody tr').length === 2 && [...document.images].filter(i => i.naturalWidth > 0).length === 1 && location.search.startsWith('?runs=')";
+    controls::until(&browser, "two runs beside each other", seen);
     browser.open(&format!(
         "{}/compare?runs={}&metric=val/top5",
         site.base, site.run
     ));
     let add = "document.querySelector('#add').value = arguments[0]; document.querySelector('form.add button').click(); return 0";
     browser.js(add, &[serde_json::json!(site.base_run)]);
-    assert_eq!(browser.js(seen, &[]), serde_json::json!([2, 1, true]));
-    let kept = browser.js("return location.search.includes('metric=val/top5')", &[]);
-    assert_eq!(kept, true);
+    let kept = "return location.search.includes('metric=val/top5')";
+    controls::until(&browser, "the metric stays chosen", kept);
+    controls::until(&browser, "the second run is added", seen);
 }
 
 #[test]
@@ -347,22 +325,19 @@ fn without_javascript_tables_charts_and_exports_are_there() {
     let site = Site::start();
     browser.resize(1280, 1000);
     browser.open(&format!("{}/tables/table4?profile=standard", site.base));
+    let drawn = |pictures: usize| {
+        format!("return [...document.images].filter(i => i.naturalWidth > 0).length === {pictures}")
+    };
+    controls::until(&browser, "curves of a table", &drawn(1));
     let seen = browser.js(
-        "return [document.querySelectorAll('td.ours a').length, [...document.images].filter(i => i.naturalWidth > 0).length, document.querySelectorAll('a[href*=\".csv\"], a[href*=\".tex\"], a[href*=\".json\"]').length, document.querySelectorAll('svg.spark').length]",
+        "return [document.querySelectorAll('td.ours a').length, document.querySelectorAll('a[href*=\".csv\"], a[href*=\".tex\"], a[href*=\".json\"]').length, document.querySelectorAll('svg.spark').length]",
         &[],
     );
-    assert_eq!(seen, serde_json::json!([10, 1, 3, 10]));
+    assert_eq!(seen, serde_json::json!([10, 3, 10]));
     browser.open(&format!("{}/runs/{}", site.base, site.run));
-    let charts = browser.js(
-        "return [...document.images].filter(i => i.naturalWidth > 0).length",
-        &[],
-    );
-    assert_eq!(charts, 4, "charts of a run");
+    controls::until(&browser, "charts of a run", &drawn(4));
     for (figure, pictures) in [("figure1", 1), ("figure2", 1), ("figure3", 2)] {
         browser.open(&format!("{}/figures/{figure}", site.base));
-        let drawn = format!(
-            "return [...document.images].filter(i => i.naturalWidth > 0).length === {pictures}"
-        );
-        controls::until(&browser, figure, &drawn);
+        controls::until(&browser, figure, &drawn(pictures));
     }
 }

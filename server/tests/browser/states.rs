@@ -9,7 +9,7 @@ use rungs_store::{SlotRow, Store};
 use super::controls::until;
 use super::driver::{self, Browser};
 use super::support::{self, Fate};
-use super::{browser, serve, words};
+use super::{OPEN, assert_nothing_found, browser, serve, words};
 
 /// The server on a home of its own.
 pub struct Served {
@@ -45,8 +45,8 @@ pub struct Keys {
     pub failed: String,
 }
 
-/// One seed of table4 with a run at work; the queue is paused.
-pub fn at_work() -> (Served, Keys) {
+/// One seed of table4 with a run at work.
+pub fn at_work(paused: bool) -> (Served, Keys) {
     let dir = tempfile::tempdir().unwrap();
     let home = Home(dir.path().to_owned());
     let plan = support::plan(&home, "quick", 1);
@@ -56,11 +56,13 @@ pub fn at_work() -> (Served, Keys) {
         ("fp16", "bs1024") => Fate::Queued,
         _ => Fate::Done(1),
     });
-    let paused = JournalLine {
-        t: "2026-11-24T05:00:00Z".to_owned(),
-        entry: JournalEntry::Paused,
-    };
-    rungs_store::journal::append(&home.journal(), &[paused]).unwrap();
+    if paused {
+        let line = JournalLine {
+            t: "2026-11-24T05:00:00Z".to_owned(),
+            entry: JournalEntry::Paused,
+        };
+        rungs_store::journal::append(&home.journal(), &[line]).unwrap();
+    }
     let of = |row, column| plan.cell(row, column).unwrap().runs[0].clone();
     let running = of("no-bias-decay", "bs1024");
     tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -119,10 +121,7 @@ pub fn enter(browser: &Browser, site: &Served, run: &str) {
 /// What is wrong with the page that is open, at both widths, in the dark, in its console and its requests.
 fn findings(browser: &Browser, site: &Served, axe: Option<&str>, page: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    browser.js(
-        "for (const d of document.querySelectorAll('details')) d.open = true; return 0",
-        &[],
-    );
+    browser.js(OPEN, &[]);
     for (width, dark) in [(360, false), (360, true), (1280, true), (1280, false)] {
         browser.resize(width, 1000);
         browser.dark(dark);
@@ -130,10 +129,7 @@ fn findings(browser: &Browser, site: &Served, axe: Option<&str>, page: &str) -> 
         let look = words(&browser.js(include_str!("look.js"), &[]));
         wrong.extend(look.into_iter().map(|text| format!("{place}: {text}")));
         if let Some(axe) = axe.filter(|_| !dark) {
-            let ask = format!(
-                "{axe};\nreturn axe.run(document, {{resultTypes: ['violations']}}).then(r => r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v => v.id + ': ' + v.help + ': ' + v.nodes.slice(0, 2).map(n => n.html.slice(0, 160)).join(' | ')))"
-            );
-            let found = words(&browser.js(&ask, &[]));
+            let found = words(&browser.js(axe, &[]));
             wrong.extend(found.into_iter().map(|text| format!("{place}: {text}")));
         }
     }
@@ -143,10 +139,7 @@ fn findings(browser: &Browser, site: &Served, axe: Option<&str>, page: &str) -> 
     let complaints = browser.complaints().into_iter();
     let others = complaints.filter(|text| !(text.contains(own) && text.contains("Failed to load")));
     wrong.extend(others.map(|text| format!("{page}: console: {text}")));
-    let foreign = browser.requests().into_iter().filter(|url| {
-        let browsers_own = ["data:", "about:", "chrome:", "chrome-untrusted:"];
-        !url.starts_with(&site.base) && !browsers_own.iter().any(|of| url.starts_with(of))
-    });
+    let foreign = browser.foreign(&site.base).into_iter();
     wrong.extend(foreign.map(|url| format!("{page} asks {url}")));
     wrong
 }
@@ -154,9 +147,6 @@ fn findings(browser: &Browser, site: &Served, axe: Option<&str>, page: &str) -> 
 /// Opens each page, which has to be the one that is meant, and looks at it.
 fn look_at(browser: &Browser, site: &Served, pages: &[(String, &str)]) -> Vec<String> {
     let axe = driver::axe();
-    if axe.is_none() {
-        eprintln!("SKIPPED: axe-core is not in .tools (scripts/setup-test-tools)");
-    }
     let mut wrong = Vec::new();
     for (page, meant) in pages {
         browser.open(&format!("{}{page}", site.base));
@@ -194,18 +184,13 @@ fn pages_of_an_empty_home_look_right() {
     let error = heading("Not here");
     pages.push(("/runs/0123456789ab".to_owned(), error.as_str()));
     let wrong = look_at(&browser, &site, &pages);
-    assert!(
-        wrong.is_empty(),
-        "{} findings:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert_nothing_found(&wrong);
 }
 
 #[test]
 fn pages_that_are_errors_look_right() {
     let Some(browser) = browser(true) else { return };
-    let (site, keys) = at_work();
+    let (site, keys) = at_work(true);
     let (none, bad) = (heading("Not here"), heading("That cannot be answered"));
     let token = "document.querySelector('#problem').textContent.includes('not taken')";
     let pages = [
@@ -219,18 +204,13 @@ fn pages_that_are_errors_look_right() {
         ("/enter?token=0123456789abcdef".to_owned(), token),
     ];
     let wrong = look_at(&browser, &site, &pages);
-    assert!(
-        wrong.is_empty(),
-        "{} findings:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert_nothing_found(&wrong);
 }
 
 #[test]
 fn pages_of_a_home_at_work_look_right_locked_and_with_their_buttons() {
     let Some(browser) = browser(true) else { return };
-    let (site, keys) = at_work();
+    let (site, keys) = at_work(true);
     browser.window(1280, 1000);
     // As a scheduler does; its number helps where the file system tells another device than it locks.
     let mut lock = std::fs::File::create(site.home.scheduler_lock()).unwrap();
@@ -268,6 +248,10 @@ fn pages_of_a_home_at_work_look_right_locked_and_with_their_buttons() {
         (format!("/runs/{}", keys.failed), one.as_str()),
         (work, one.as_str()),
         (wait, three.as_str()),
+        (
+            "/enter".to_owned(),
+            "document.querySelector('#token') !== null",
+        ),
     ];
     wrong.extend(look_at(&browser, &site, &open));
     // What was asked for last stands on the page too.
@@ -282,10 +266,5 @@ fn pages_of_a_home_at_work_look_right_locked_and_with_their_buttons() {
         driver::axe().as_deref(),
         "/queue after Resume",
     ));
-    assert!(
-        wrong.is_empty(),
-        "{} findings:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert_nothing_found(&wrong);
 }
