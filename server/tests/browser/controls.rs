@@ -103,6 +103,7 @@ fn charts_are_read_zoomed_and_moved_with_pointer_and_keys() {
             0.02,
         ),
         ("/figures/figure3".to_owned(), 0.02),
+        ("/tables/table4?profile=standard".to_owned(), 0.02),
     ] {
         browser.open(&format!("{}{page}", site.base));
         let [left, top, width, height] = chart(&browser);

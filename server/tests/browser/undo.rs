@@ -31,6 +31,7 @@ fn a_double_click_and_show_all_undo_a_zoom_and_back_brings_it_again() {
         (format!("/runs/{}?", site.run), 20.0, 60.0),
         (compared, 1.25, 1.75),
         ("/figures/figure3?".to_owned(), 1.25, 1.75),
+        ("/tables/table4?profile=standard&".to_owned(), 1.25, 1.75),
     ] {
         for by_link in [false, true] {
             browser.open(&format!("{}{page}from={from}&to={to}", site.base));

@@ -1,6 +1,7 @@
 //! The charts of a run: two columns over one x axis.
 
 use rungs_report::chart::{Lap, XKind};
+use rungs_report::format;
 use rungs_spec::metric;
 use rungs_spec::result::RunResult;
 use rungs_store::{AttemptRow, Store};
@@ -117,7 +118,7 @@ pub(super) async fn panels(
     let mut panels = Vec::new();
     for kind in &KINDS {
         let mut shown = Vec::new();
-        let mut words = Vec::new();
+        let (mut words, mut ends) = (Vec::new(), Vec::new());
         let (mut points, mut superseded) = (0, 0);
         for name in kind.metrics {
             let series = charts::series(store, result, name, choices.superseded()).await?;
@@ -127,6 +128,11 @@ pub(super) async fn panels(
                 continue;
             }
             points += n;
+            if let Some(last) = series.live.last() {
+                let last = format::number(name, last.value);
+                let title = metric::find(name).map_or(*name, |m| m.title);
+                ends.push(format!("{title} ends at {last}"));
+            }
             shown.push(*name);
             let per = if series.evaluated { "epoch" } else { "step" };
             words.push(format!(
@@ -159,9 +165,7 @@ pub(super) async fn panels(
         if kind.title == "Loss" {
             query.push_str(&choices.loss_query());
         }
-        let titles = shown.iter().filter_map(|m| metric::find(m));
-        let titles: Vec<&str> = titles.map(|m| m.title).collect();
-        let alt = format!("{} by {}", titles.join(" and "), x.word());
+        let alt = format!("{} by {}: {}", kind.title, x.word(), ends.join("; "));
         panels.push(Panel {
             title: kind.title,
             chart: (points > 0).then(|| ChartLink::new("line", &query, alt, SIZE, true)),

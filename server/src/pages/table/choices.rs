@@ -30,6 +30,10 @@ pub struct Choices {
     pub hide: Option<String>,
     /// `1`: rows stand across, settings downwards.
     pub pivot: Option<String>,
+    /// First epoch of the curves; all without.
+    pub from: Option<String>,
+    /// Last one.
+    pub to: Option<String>,
     /// How LaTeX rounds: `digits` or `sd`.
     pub round: Option<String>,
 }
@@ -81,6 +85,11 @@ impl Choices {
         })
     }
 
+    /// Whether a part of the curves is shown.
+    pub(super) fn zoomed(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
+
     /// How many seeds the cells are over.
     pub fn seeds(&self) -> Result<Option<u64>, Failure> {
         seeds(self.seeds.as_deref())
@@ -128,6 +137,8 @@ impl Choices {
             ("columns", &self.columns),
             ("hide", &self.hide),
             ("pivot", &self.pivot),
+            ("from", &self.from),
+            ("to", &self.to),
         ];
         let set: Vec<String> = pairs
             .iter()

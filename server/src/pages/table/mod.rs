@@ -5,12 +5,13 @@ mod arrange;
 mod behind;
 mod cell;
 mod choices;
+mod curves;
 mod proof;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use rungs_report::table::{CellStatus, MetricHead, Table};
+use rungs_report::table::{CellStatus, Table};
 use rungs_report::{Select, profile, show};
 
 use rungs_spec::experiment::Experiment;
@@ -23,10 +24,10 @@ pub use self::cell::better;
 use self::cell::row_view;
 use self::choices::{Choice, downloads, segments};
 pub use self::choices::{Choices, profile_place, seeds};
+use self::curves::{Curves, curves};
 use self::proof::{Proof, proof, verdicts};
 use super::controls::{Button, Controls};
-use super::{ChartLink, Layout, Link, escape, html};
-use crate::charts::table::points_of;
+use super::{Layout, Link, escape, html, numbers};
 use crate::error::Failure;
 use crate::human::plural;
 use crate::state::Dashboard;
@@ -72,12 +73,6 @@ struct TablePage {
     proof_caption: &'static str,
 }
 
-struct Curves {
-    title: String,
-    chart: ChartLink,
-    columns: Vec<Link>,
-}
-
 /// The page, or (`/tables/NAME.csv` and the like) one of its downloads.
 pub async fn get(
     State(dashboard): State<Dashboard>,
@@ -86,6 +81,7 @@ pub async fn get(
     controls: Controls,
 ) -> Result<Response, Failure> {
     let options = choices.options()?;
+    numbers([("from", &choices.from), ("to", &choices.to)])?;
     if let Some((name, format)) = crate::export::suffix(&path) {
         let view = dashboard
             .view_with(name, &options, choices.select()?)
@@ -292,58 +288,6 @@ pub fn color(view: &View, row: &str) -> usize {
 pub fn color_of(experiment: &Experiment, row: &str) -> Option<usize> {
     let place = experiment.rows.iter().position(|r| r.id == row)?;
     Some(place % COLORS)
-}
-
-fn curves(view: &View, choices: &Choices, head: &MetricHead) -> Option<Curves> {
-    let table = &view.table;
-    let drawn = |column: &str| points_of(view, column, &head.name);
-    let with_curves: Vec<_> = table.columns.iter().filter(|c| drawn(&c.id) > 0).collect();
-    let asked = choices
-        .column
-        .as_deref()
-        .and_then(|id| with_curves.iter().find(|c| c.id == id));
-    let column = asked.or(with_curves.last())?;
-    let points = drawn(&column.id);
-    let mut query = format!(
-        "experiment={}&column={}&metric={}",
-        escape(&table.experiment),
-        escape(&column.id),
-        escape(&head.name)
-    );
-    if let Some(profile) = &table.profile {
-        query.push_str(&format!("&profile={}", escape(profile)));
-    }
-    // As many as the cells stand for, whatever the home was applied with.
-    query.push_str(&format!("&seeds={}&v={points}", table.seeds));
-    let seeds = if table.seeds > 1 {
-        format!(" · mean of {} seeds", table.seeds)
-    } else {
-        String::new()
-    };
-    let title = format!("{} by epoch, {}{seeds}", head.title, column.label);
-    Some(Curves {
-        chart: ChartLink::new(
-            "table",
-            &query,
-            format!("{title}: one curve per row"),
-            (740, 340),
-            false,
-        ),
-        title,
-        columns: if with_curves.len() < 2 {
-            Vec::new()
-        } else {
-            let name = &table.experiment;
-            with_curves
-                .iter()
-                .map(|c| Link {
-                    href: choices.href(name, |to| to.column = Some(c.id.clone())),
-                    text: c.label.clone(),
-                    current: c.id == column.id,
-                })
-                .collect()
-        },
-    })
 }
 
 fn capital(word: &str) -> String {
