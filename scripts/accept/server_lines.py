@@ -1,8 +1,10 @@
 """Lines of accept-6 about the server: 10,000 runs, 64 viewers, an end without a torn answer, the document of
 the API against the answers, strangers, a database that is not there, and what is carried away: report, LaTeX."""
 
+import collections
 import http.client
 import json
+import random
 import re
 import secrets
 import shutil
@@ -11,6 +13,7 @@ import subprocess
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from common import ROOT, Skipped, check, environment, free_port, line, run, stop, wait_for
@@ -152,14 +155,44 @@ def sigterm(lab):
     return f"five times, at most {slowest:.2f} s, {answers} answers, none torn"
 
 
+# They never end, and it reads every answer to its end; `examine_streams` asks them instead.
+STREAMS = ["/api/v1/events", "/api/v1/runs/{run}/log"]
+
+
 def examine(lab, url, name, *options):
+    excluded = [part for path in STREAMS for part in ("--exclude-path", path)]
     found = run(
         ROOT / ".venv-api/bin/schemathesis", "run", f"{url}/api/v1/openapi.json",
         "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
-        "--exclude-path", "/api/v1/events", "--max-examples", "100", "--seed", "1", *options, cwd=lab.work, ok=(0,),
+        *excluded, "--max-examples", "100", "--seed", "1", *options, cwd=lab.work, ok=(0,),
     )  # fmt: skip
     said = [text.strip() for text in found.stdout.splitlines() if "generated" in text or "test cases" in text.lower()]
     return f"{name}: {said[-1] if said else 'no failure'}"
+
+
+def examine_streams(url, headers):
+    """Status and type of the streams, asked with anything: what the document says, or this check fails."""
+    answers = json.load(urllib.request.urlopen(f"{url}/api/v1/openapi.json", timeout=30))["paths"]
+    runs = json.load(urllib.request.urlopen(f"{url}/api/v1/runs", timeout=30))["runs"]
+    draw = random.Random(1)
+    odd = lambda: "".join(chr(draw.choice([draw.randrange(32, 127), draw.randrange(160, 0xD800), 0, 10])) for _ in range(draw.randrange(1, 20)))  # noqa: E731
+    seen = collections.Counter()
+    for path in STREAMS:
+        for _ in range(100):
+            run_key = draw.choice([draw.choice(runs)["run"], draw.choice(runs)["run"][: draw.randrange(1, 64)], odd()])
+            start = draw.choice(["0", "-1", "7", str(2 ** draw.randrange(31, 80)), "1e3", "", odd()])
+            asked = path.replace("{run}", urllib.parse.quote(run_key, safe="")) + "?from=" + urllib.parse.quote(start)
+            try:
+                answer = urllib.request.urlopen(urllib.request.Request(url + asked, headers=headers), timeout=30)
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer:
+                said = answers[path]["get"]["responses"].get(str(answer.status), {})
+                kind = answer.headers.get_content_type()
+                check(answer.status < 500 and kind in said.get("content", {}), f"{asked}: {answer.status} {kind}, {said}")
+                seen[answer.status] += 1
+    check(seen[200] >= 100 and seen[404] > 0, f"the streams answered {dict(seen)}")
+    return f"streams {dict(seen)}"
 
 
 def asked(home):
@@ -176,6 +209,7 @@ def schemathesis(lab):
     (home / "server.token").write_text(token)
     with Serving(lab, home) as serving:
         stranger = examine(lab, serving.url, "a stranger")
+        stranger += ", " + examine_streams(serving.url, {})
         check(asked(home) == 0, "a stranger's request was taken")
         # Before it counts for anything that nothing failed: this token opens the door.
         pause = urllib.request.Request(
@@ -189,6 +223,7 @@ def schemathesis(lab):
         before = asked(home)
         check(before == 1, f"a request with the token left {before} files")
         holder = examine(lab, serving.url, "with the token", "-H", f"Authorization: Bearer {token}")
+        holder += ", " + examine_streams(serving.url, {"Authorization": f"Bearer {token}"})
         taken = asked(home) - before
     check(taken > 0, f"none of its requests was taken; {holder}")
     return f"{stranger}; {holder}, {taken} requests taken"
