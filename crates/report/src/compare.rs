@@ -2,29 +2,31 @@
 //!
 //! `runner compare`, the page `/compare` and `GET /api/v1/compare` say what stands here.
 
+mod agreement;
+mod recipe;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use rungs_spec::RunKey;
 use rungs_spec::metric;
 use rungs_spec::protocol::{Arithmetic, Num};
-use rungs_spec::recipe::Recipe;
 use rungs_spec::result::RunResult;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{ReportError, choose};
-use crate::stats::{mcnemar::mcnemar, mean::summary, paired::paired};
-use crate::table::value::{evaluated, last_bits, shown_epoch};
+use crate::stats::{mean::summary, paired::paired};
+use crate::table::value::{evaluated, shown_epoch};
 use crate::table::{MetricHead, Select};
 
+use self::agreement::agreement;
+pub use self::agreement::{Agreement, Images};
+use self::recipe::recipes;
+pub use self::recipe::{Key, flatten};
 pub use crate::table::value::SELECTED_BY as JUDGED_BY;
-
-#[cfg(test)]
-mod tests;
-
-/// The metric whose images are laid beside each other.
-const BY_IMAGE: &str = "val/top1";
 
 /// A run as it is compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,54 +143,6 @@ pub struct Over {
     pub delta_ci95: Option<[f64; 2]>,
     /// Two-sided p of the paired t test at the last epoch; of cells only.
     pub p: Option<f64>,
-}
-
-/// A recipe key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Key {
-    /// Dotted name.
-    pub key: String,
-    /// Whether two sides have different values.
-    pub differs: bool,
-    /// The value of each side; `None` where the key does not exist.
-    pub values: Vec<Option<Value>>,
-}
-
-/// Images that two trained models get right at their last epochs: McNemar's exact test compares two
-/// trained models, not two recipes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Agreement {
-    /// A run of the first side.
-    pub a: RunKey,
-    /// What people call it.
-    pub a_label: String,
-    /// A run of another side.
-    pub b: RunKey,
-    /// What people call it.
-    pub b_label: String,
-    /// Metric that says what right is.
-    pub metric: &'static str,
-    /// The counts; `None` with a reason.
-    pub images: Option<Images>,
-    /// Why there are none.
-    pub reason: Option<&'static str>,
-}
-
-/// Images by who is right.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Images {
-    /// In all.
-    pub n: u64,
-    /// Both.
-    pub both: u64,
-    /// Only the first.
-    pub only_a: u64,
-    /// Only the second.
-    pub only_b: u64,
-    /// Neither.
-    pub neither: u64,
-    /// Two-sided exact p of McNemar's test, not corrected for the number of pairs.
-    pub p: f64,
 }
 
 /// Lays runs beside each other.
@@ -340,131 +294,6 @@ fn over(group: &[&Compared], first: &[&Compared], by: By, name: &str, select: Se
         }
     }
     over
-}
-
-/// Every recipe key with the value of each side, and beside them what else a run key rests on.
-fn recipes(groups: &[Vec<&Compared>]) -> Result<Vec<Key>, ReportError> {
-    let mut facts: Vec<Map<String, Value>> = Vec::new();
-    for group in groups {
-        let mut of = flat(&group[0].result.recipe)?;
-        let seeds: Vec<u64> = group.iter().map(|run| run.result.seed).collect();
-        let seed = match seeds.as_slice() {
-            [one] => json!(one),
-            many => json!(many),
-        };
-        of.insert("seed".to_owned(), seed);
-        of.insert("arithmetic".to_owned(), json!(group[0].arithmetic));
-        facts.push(of);
-    }
-    let names: BTreeSet<&String> = facts.iter().flat_map(Map::keys).collect();
-    let key = |name: &String| {
-        let values: Vec<Option<Value>> = facts.iter().map(|of| of.get(name).cloned()).collect();
-        Key {
-            key: name.clone(),
-            differs: values.iter().any(|v| *v != values[0]),
-            values,
-        }
-    };
-    Ok(names.into_iter().map(key).collect())
-}
-
-fn flat(recipe: &Recipe) -> Result<Map<String, Value>, ReportError> {
-    let mut facts = Map::new();
-    let value = serde_json::to_value(recipe).map_err(|e| ReportError::Write {
-        format: "json",
-        message: e.to_string(),
-    })?;
-    flatten(&mut facts, "", &value);
-    Ok(facts)
-}
-
-/// Leaves of a JSON value by their dotted paths; lists stay whole.
-pub fn flatten(facts: &mut Map<String, Value>, path: &str, value: &Value) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                flatten(facts, &path, value);
-            }
-        }
-        other => {
-            facts.insert(path.to_owned(), other.clone());
-        }
-    }
-}
-
-/// Of runs: the first against every other. Of cells: seed by seed.
-fn agreement(groups: &[Vec<&Compared>]) -> Vec<Agreement> {
-    let Some((first, others)) = groups.split_first() else {
-        return Vec::new();
-    };
-    let mut pairs = Vec::new();
-    for other in others {
-        match (first.as_slice(), other.as_slice()) {
-            ([a], [b]) => pairs.push(pair(a, b)),
-            _ => pairs.extend(first.iter().flat_map(|a| {
-                let same_seed = move |b: &&&Compared| b.result.seed == a.result.seed;
-                other.iter().filter(same_seed).map(|b| pair(a, b))
-            })),
-        }
-    }
-    pairs
-}
-
-fn pair(a: &Compared, b: &Compared) -> Agreement {
-    let (images, reason) = match images(&a.result, &b.result) {
-        Ok(images) => (Some(images), None),
-        Err(reason) => (None, Some(reason)),
-    };
-    Agreement {
-        a: a.result.key.clone(),
-        a_label: a.label.clone(),
-        b: b.result.key.clone(),
-        b_label: b.label.clone(),
-        metric: BY_IMAGE,
-        images,
-        reason,
-    }
-}
-
-fn images(a: &RunResult, b: &RunResult) -> Result<Images, &'static str> {
-    if a.evaluations.is_empty() || b.evaluations.is_empty() {
-        return Err("not evaluated yet");
-    }
-    let (Some((a_bits, n)), Some((b_bits, n_b))) = (last_bits(a, BY_IMAGE), last_bits(b, BY_IMAGE))
-    else {
-        return Err("no image is simply right or wrong in this task");
-    };
-    if n != n_b || !same_images(a, b) {
-        return Err("evaluated on other images");
-    }
-    let found = mcnemar(a_bits, b_bits, n).ok_or("the record of its images is cut short")?;
-    Ok(Images {
-        n,
-        both: found.both,
-        only_a: found.first_only,
-        only_b: found.second_only,
-        neither: n - found.both - found.first_only - found.second_only,
-        p: found.p,
-    })
-}
-
-/// Whether two runs were evaluated on the same images in the same order: by the digests of what they
-/// saw where both have one, else by name.
-fn same_images(a: &RunResult, b: &RunResult) -> bool {
-    let seen = |run: &RunResult| {
-        let data = run.provenance.as_ref()?.dataset.as_ref()?;
-        (!data.val_blake3.is_empty()).then(|| data.val_blake3.clone())
-    };
-    let named = |run: &RunResult| (run.recipe.dataset.clone(), run.recipe.val_subset);
-    match (seen(a), seen(b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => named(a) == named(b),
-    }
 }
 
 impl Comparison {

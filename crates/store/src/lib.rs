@@ -9,6 +9,7 @@
 //! | how are metric series stored? | [`chunk`] |
 //! | what does a table need of its runs? | [`results`], [`series`] |
 //! | which runs are there? | [`lists`], [`filter`] |
+//! | what did a run's attempts do, what wants it, what does the scheduler say? | [`attempts`], [`applications`], [`slots`] |
 //! | has anything of some runs changed? | [`stamps`] |
 //! | where is the database, a dataset? what does planning ask of the home? | [`place`], [`dataset`], [`world`], [`parsed`] |
 //! | who holds a lock? | [`locks`] |
@@ -21,6 +22,8 @@
 //! "volatile" in migrations/.
 #![warn(missing_docs)]
 
+pub mod applications;
+pub mod attempts;
 mod blocks;
 pub mod chunk;
 pub mod connect;
@@ -41,14 +44,18 @@ pub mod reindex;
 pub mod requests;
 pub mod results;
 pub mod series;
+pub mod slots;
 pub mod stamps;
 mod time;
 pub mod world;
 
+pub use applications::{Applied, CellOf};
+pub use attempts::{AttemptRow, AttemptState, CheckpointRow};
 pub use connect::Store;
 pub use error::StoreError;
 pub use filter::{Paged, Place, RunFilter, RunOrder, SortBy};
-pub use lists::{Applied, AttemptRow, AttemptState, CellOf, CheckpointRow, RunRow, SlotRow};
+pub use lists::RunRow;
 pub use place::database_path;
 pub use queue::{AttemptEnd, Claim, JOB_SLOT};
 pub use reindex::{Reindexed, reindex};
+pub use slots::SlotRow;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::connect::Store;
 use crate::decisions::run_id;
 use crate::error::StoreError;
-use crate::lists::SlotRow;
+use crate::slots::SlotRow;
 use crate::time::{now_ms, small};
 
 /// How the slot of an attempt begins that a job of Slurm executes; the number of the job follows.
