@@ -159,10 +159,28 @@ def sigterm(lab):
 STREAMS = ["/api/v1/events", "/api/v1/runs/{run}/log"]
 
 
+def without_tuples(schema):
+    """The same, with `prefixItems` as one schema of any of them: of answers schemathesis 4.32.5 turns it into the
+    list `items` of older drafts, then refuses that. Tests hold answers to the positions."""
+    if isinstance(schema, list):
+        return [without_tuples(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: without_tuples(value) for key, value in schema.items()}
+    if places := schema.pop("prefixItems", None):
+        if schema.get("items") is False:
+            schema["maxItems"] = len(places)
+        schema["items"] = {"anyOf": places}
+    return schema
+
+
 def examine(lab, url, name, *options):
+    document = lab.work / "openapi.json"
+    described = json.load(urllib.request.urlopen(f"{url}/api/v1/openapi.json", timeout=30))
+    document.write_text(json.dumps(without_tuples(described)))
     excluded = [part for path in STREAMS for part in ("--exclude-path", path)]
     found = run(
-        ROOT / ".venv-api/bin/schemathesis", "run", f"{url}/api/v1/openapi.json",
+        ROOT / ".venv-api/bin/schemathesis", "run", document, "--url", url,
         "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
         *excluded, "--max-examples", "100", "--seed", "1", *options, cwd=lab.work, ok=(0,),
     )  # fmt: skip
