@@ -193,24 +193,32 @@ def examine_streams(url, headers):
     answers = json.load(urllib.request.urlopen(f"{url}/api/v1/openapi.json", timeout=30))["paths"]
     runs = json.load(urllib.request.urlopen(f"{url}/api/v1/runs", timeout=30))["runs"]
     draw = random.Random(1)
-    odd = lambda: "".join(chr(draw.choice([draw.randrange(32, 127), draw.randrange(160, 0xD800), 0, 10])) for _ in range(draw.randrange(1, 20)))  # noqa: E731
+
+    def odd():
+        any_letter = [lambda: draw.randrange(32, 127), lambda: draw.randrange(160, 0xD800), lambda: 0, lambda: 10]
+        return "".join(chr(draw.choice(any_letter)()) for _ in range(draw.randrange(1, 20)))
+
     seen = collections.Counter()
     for path in STREAMS:
         for _ in range(100):
-            run_key = draw.choice([draw.choice(runs)["run"], draw.choice(runs)["run"][: draw.randrange(1, 64)], odd()])
+            known = draw.choice(runs)["run"]
+            run_key = draw.choice([known, known[: draw.randrange(1, 64)], odd()])
             start = draw.choice(["0", "-1", "7", str(2 ** draw.randrange(31, 80)), "1e3", "", odd()])
-            asked = path.replace("{run}", urllib.parse.quote(run_key, safe="")) + "?from=" + urllib.parse.quote(start)
+            address = path.replace("{run}", urllib.parse.quote(run_key, safe="")) + "?from=" + urllib.parse.quote(start)
             try:
-                answer = urllib.request.urlopen(urllib.request.Request(url + asked, headers=headers), timeout=30)
+                answer = urllib.request.urlopen(urllib.request.Request(url + address, headers=headers), timeout=30)
             except urllib.error.HTTPError as error:
                 answer = error
             with answer:
                 said = answers[path]["get"]["responses"].get(str(answer.status), {})
                 kind = answer.headers.get_content_type()
-                check(answer.status < 500 and kind in said.get("content", {}), f"{asked}: {answer.status} {kind}, {said}")
-                seen[answer.status] += 1
-    check(seen[200] >= 100 and seen[404] > 0, f"the streams answered {dict(seen)}")
-    return f"streams {dict(seen)}"
+                check(answer.status < 500 and kind in said.get("content", {}), f"{address}: {answer.status} {kind}, {said}")
+                seen[path, answer.status] += 1
+    check(all(seen[path, 200] for path in STREAMS) and seen[STREAMS[1], 404], f"the streams answered {dict(seen)}")
+    by_status = collections.Counter()
+    for (_, status), n in seen.items():
+        by_status[status] += n
+    return f"streams {dict(by_status)}"
 
 
 def asked(home):

@@ -244,6 +244,7 @@ async fn what_is_not_there_is_said_with_a_cure() {
             "bad_metric",
             "val/top2",
         ),
+        ("/tables/table4?from=soon", 400, "bad_chart", "from=soon"),
         ("/runs/0", 400, "ambiguous_run", "more digits"),
         ("/runs/zz", 404, "no_such_run", "zz"),
         ("/api/v1/runs?state=dead", 400, "bad_state", "dead"),

@@ -101,3 +101,39 @@ async fn the_evidence_of_every_verdict_can_be_read_without_a_mouse() {
     assert!(told > 0);
     assert_eq!(list.matches("<li>").count(), told, "{list}");
 }
+
+/// The `alt` of a page's pictures.
+fn alternatives(html: &str) -> Vec<&str> {
+    let after = html.split(" alt=\"").skip(1);
+    after.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[tokio::test]
+async fn pictures_say_where_their_curves_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = dashboard(&small_home(&dir).await);
+    let table = get(&app, "/api/v1/tables/table4?select=last").await.json();
+    let page = get(&app, "/tables/table4?select=last&column=bs256").await;
+    let said = alternatives(&page.body);
+    let [said] = said[..] else { panic!("{said:?}") };
+    let mut rows = 0;
+    for row in table["rows"].as_array().unwrap() {
+        let cell = &row["cells"]["bs256"];
+        let label = row["label"].as_str().unwrap();
+        match cell["metrics"]["val/top1"]["mean"].as_f64() {
+            Some(mean) if cell["status"] == "done" => {
+                let end = format!("{label} ends at {mean:.2}");
+                assert!(said.contains(&end), "{end}: {said}");
+                rows += 1;
+                // And what a run's own page says of the same number.
+                let run = cell["runs"][0].as_str().unwrap();
+                let page = get(&app, &format!("/runs/{run}")).await;
+                let end = format!("Top-1 ends at {mean:.2}");
+                let said = alternatives(&page.body);
+                assert!(said.iter().any(|alt| alt.contains(&end)), "{end}: {said:?}");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(rows, 4, "{said}");
+}
